@@ -1,0 +1,125 @@
+#pragma once
+// communicator: moves equal pieces of memory between the ranks of one group.
+//
+// Operations are queued and return a completion; they run in the order queued, and every rank of
+// the group must queue the same operations in the same order. What each rank is about to do is
+// compared before any byte is used: ranks that differ get desync on all of them.
+// Sums have one order, by rank from 0, in fp32 whatever the dtype, rounded once at the end; the
+// same inputs give the same bits on every run and every rank.
+//
+// One thread at a time may use a communicator. After an error it is poisoned: every later call and
+// every wait throws that first error again.
+
+#include <zero/base/completion.hpp>
+#include <zero/base/memory_resource.hpp>
+#include <zero/base/rank.hpp>
+#include <zero/base/trace.hpp>
+#include <zero/base/typed_span.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace zero::collectives {
+
+enum class write_mode : unsigned char {
+  overwrite,   // out = sum
+  accumulate,  // out = out + sum, added in fp32 and rounded once to out's dtype
+};
+
+// How one operation is queued.
+struct call {
+  // Work that must be done before the input may be read; waited for on the communication lane.
+  completion after = {};
+  // Names the operation in traces and errors; static storage. Not compared between ranks.
+  const char* name = "";
+  // Which of the caller's things is moved (a bucket, a unit); compared between ranks.
+  int tag = -1;
+};
+
+// Bytes of one rank's calls since construction, as nccl-tests counts them: all_gather and
+// reduce_scatter count the full buffer, all_reduce and broadcast their buffer.
+struct traffic {
+  std::uint64_t all_gather = 0;
+  std::uint64_t reduce_scatter = 0;
+  std::uint64_t all_reduce = 0;
+  std::uint64_t broadcast = 0;
+  std::uint64_t calls = 0;   // operations queued, barriers included
+  std::uint64_t staged = 0;  // bytes that went through a staging copy, being foreign to memory()
+};
+
+class communicator {
+ public:
+  communicator(const communicator&) = delete;
+  communicator& operator=(const communicator&) = delete;
+  virtual ~communicator() = default;
+
+  [[nodiscard]] int rank() const noexcept { return world_.rank; }
+  [[nodiscard]] int size() const noexcept { return world_.size; }
+
+  // full[i * n, (i + 1) * n) = rank i's shard, n = shard.count, on every rank. Same dtype, any.
+  // In place when shard is full's own piece. Throws invalid_argument unless full.count = size * n.
+  completion all_gather(const_typed_span shard, typed_span full, const call& how = {});
+
+  // shard (of rank r) = sum over ranks i of full_i[r * n, (r + 1) * n). full is fp32, bf16 or
+  // fp16; shard has full's dtype or fp32. In place when shard is full's own piece and both have
+  // one dtype. `full` is left as it was but for an in-place shard.
+  completion reduce_scatter(const_typed_span full, typed_span shard,
+                            write_mode mode = write_mode::overwrite, const call& how = {});
+
+  // data = sum over ranks of data, on every rank. Any count. fp32, bf16 or fp16.
+  completion all_reduce(typed_span data, const call& how = {});
+
+  // data = root's data, on every rank. Any dtype, any count.
+  completion broadcast(typed_span data, int root, const call& how = {});
+
+  // Done when every rank has called it, and so everything queued before it anywhere is done.
+  completion barrier(const call& how = {});
+
+  // A communicator over the ranks of this group that gave the same color, ordered by (key, rank).
+  // Blocks; every rank of the group must call it, with nothing of its own outstanding. The new
+  // communicator must not outlive this one.
+  [[nodiscard]] std::unique_ptr<communicator> split(int color, int key);
+
+  // Memory this backend reaches without a copy. Operations on other memory go through bounded
+  // staging and are counted in traffic().staged. Lives as long as the communicator.
+  [[nodiscard]] virtual memory_resource& memory() noexcept = 0;
+
+  // How long any wait may last before it throws peer_lost naming the ranks it waited for.
+  // Default 60 s. Takes effect for waits that begin later.
+  virtual void set_deadline(std::chrono::milliseconds deadline) noexcept = 0;
+
+  // Poisons the group: every rank's present and later waits throw, naming this rank and `reason`.
+  virtual void abort(const std::string& reason) noexcept = 0;
+
+  // Records what runs on the communication lane. nullptr stops. Only with nothing outstanding.
+  virtual void set_trace(trace_recorder* recorder) noexcept = 0;
+
+  // "shared_memory", "single", ...
+  [[nodiscard]] virtual const char* backend() const noexcept = 0;
+
+  [[nodiscard]] const collectives::traffic& traffic() const noexcept { return traffic_; }
+
+ protected:
+  explicit communicator(world w) noexcept : world_(w) {}
+
+ private:
+  // The same operations with checked arguments; counts may be 0.
+  virtual completion do_all_gather(const_typed_span shard, typed_span full, const call& how) = 0;
+  virtual completion do_reduce_scatter(const_typed_span full, typed_span shard, write_mode mode,
+                                       const call& how) = 0;
+  virtual completion do_all_reduce(typed_span data, const call& how) = 0;
+  virtual completion do_broadcast(typed_span data, int root, const call& how) = 0;
+  virtual completion do_barrier(const call& how) = 0;
+  virtual std::unique_ptr<communicator> do_split(int color, int key) = 0;
+
+ protected:
+  // Backends add the bytes they had to stage; the rest is counted by the public functions.
+  collectives::traffic traffic_;
+
+ private:
+  world world_;
+};
+
+}  // namespace zero::collectives

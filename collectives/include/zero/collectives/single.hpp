@@ -1,0 +1,12 @@
+#pragma once
+// single: the world of one rank. Every operation is done when it returns.
+
+#include <zero/collectives/communicator.hpp>
+
+#include <memory>
+
+namespace zero::collectives {
+
+[[nodiscard]] std::unique_ptr<communicator> make_single();
+
+}  // namespace zero::collectives

@@ -1,0 +1,48 @@
+#pragma once
+// memory_statistics: bytes the library holds now and held at most, by account.
+//
+// Thread-safe. `peak()` is the highest sum of all accounts at one instant, not a sum of peaks.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+namespace zero {
+
+// The three classes of model state at rest, what is transient, and what rests on slower tiers.
+enum class memory_account : unsigned char {
+  parameters,
+  gradients,
+  optimizer,
+  buffers,
+  host,
+  disk,
+};
+inline constexpr std::size_t memory_account_count = 6;
+
+// "parameters", "gradients", ...: the keys of the reports.
+[[nodiscard]] const char* name_of(memory_account account) noexcept;
+
+using memory_by_account = std::array<std::uint64_t, memory_account_count>;
+
+class memory_statistics {
+ public:
+  void add(memory_account account, std::uint64_t bytes) noexcept;
+  void subtract(memory_account account, std::uint64_t bytes) noexcept;
+
+  [[nodiscard]] std::uint64_t current(memory_account account) const noexcept;
+  [[nodiscard]] memory_by_account current() const noexcept;
+  [[nodiscard]] std::uint64_t peak() const noexcept;
+  // Calls of add since construction; constant in the steady state.
+  [[nodiscard]] std::uint64_t allocations() const noexcept;
+
+ private:
+  mutable std::mutex mutex_;
+  memory_by_account current_{};
+  std::uint64_t sum_ = 0;
+  std::uint64_t peak_ = 0;
+  std::uint64_t allocations_ = 0;
+};
+
+}  // namespace zero

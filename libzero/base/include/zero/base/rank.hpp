@@ -1,0 +1,11 @@
+#pragma once
+// Who this is, and among how many.
+
+namespace zero {
+
+struct world {
+  int rank = 0;  // 0 <= rank < size
+  int size = 1;
+};
+
+}  // namespace zero

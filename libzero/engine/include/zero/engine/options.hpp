@@ -1,0 +1,54 @@
+#pragma once
+// engine_options: how a sharded_optimizer behaves, then what it may spend to be fast. The first
+// group changes results or memory at rest; the second changes neither bits nor resting bytes.
+
+#include <zero/optim/loss_scale.hpp>
+#include <zero/optim/rule.hpp>
+#include <zero/partition/layout.hpp>
+#include <zero/partition/sharding_policy.hpp>
+
+#include <vector>
+
+namespace zero {
+
+// What a reduced gradient shard is kept in.
+enum class gradient_storage : unsigned char {
+  fp32,  // sums of 16-bit gradients are not rounded before the update reads them
+  same,  // the dtype of the parameters
+};
+
+// When gradients are reduced under accumulation. Runs agree bit for bit only with the same policy.
+enum class reduce_at : unsigned char {
+  micro_batch,  // after every micro-batch; full gradients need not be kept at stages 2 and 3
+  boundary,     // once a step; full gradients are kept between micro-batches at every stage
+};
+
+// Where gathered parameters appear.
+enum class addressing : unsigned char {
+  slots,   // in one of a few fixed buffers; pointers change from gather to gather
+  stable,  // always at the same address, which faults while the unit is not gathered
+};
+
+struct engine_options {
+  // ---- behaviour ----
+  partition::sharding_policy policy = {};
+  gradient_storage gradients = gradient_storage::fp32;
+  optim::algorithm algorithm = optim::algorithm::adamw;
+  // Constants by parameter_spec::group; learning_rate is a factor on the rate given to step().
+  std::vector<optim::hyper> groups = {optim::hyper{}};
+  double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
+  optim::loss_scale_options loss_scale = {};
+  int accumulate = 1;  // the most reductions of one unit between two steps; >= 1
+  reduce_at reduction = reduce_at::micro_batch;
+  partition::layout_kind layout = partition::layout_kind::flat;
+  std::uint64_t resident_bytes = 0;  // parameters up to this size are never sharded; bytes
+
+  // ---- performance ----
+  int prefetch = 1;  // units gathered ahead of the one in use; 0 gathers on demand
+  zero::addressing addressing = zero::addressing::slots;
+  // Units in the order one forward uses them; the backward uses them in reverse. A unit may stand
+  // here more than once. Empty: registration order. Other orders are served, on demand.
+  std::vector<int> forward_order;
+};
+
+}  // namespace zero

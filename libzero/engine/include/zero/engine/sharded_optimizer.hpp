@@ -1,0 +1,170 @@
+#pragma once
+// sharded_optimizer: one rank's share of parameters, gradients and optimizer states, and the eight
+// verbs that move them: fetch, gather, release, reduce, clip, update, publish, spill.
+//
+// Belongs to one thread at a time. Every rank of the communicator makes the same calls in the same
+// order; ranks that do not are told so (desync) before wrong bytes are used. After an error from a
+// collective the object can only be destroyed.
+//
+// Nothing is allocated after construction but by full_parameters().
+
+#include <zero/base/hash.hpp>
+#include <zero/base/span.hpp>
+#include <zero/base/trace.hpp>
+#include <zero/base/typed_span.hpp>
+#include <zero/collectives/communicator.hpp>
+#include <zero/engine/options.hpp>
+#include <zero/engine/reports.hpp>
+#include <zero/partition/layout.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace zero {
+
+class sharded_optimizer;
+
+// The full parameters of one unit, readable until this goes out of scope (which is `release`).
+// Move-only; must not outlive its sharded_optimizer. Several may be held at once as far as the
+// declared order needs; the same unit may be held twice.
+class gathered_unit {
+ public:
+  gathered_unit() noexcept = default;
+  gathered_unit(gathered_unit&& other) noexcept;
+  gathered_unit& operator=(gathered_unit&& other) noexcept;
+  ~gathered_unit();
+
+  // The i-th parameter of the unit as registered. A tied parameter shows its storage, whose unit
+  // must be this one.
+  [[nodiscard]] const_typed_span parameter(std::size_t i) const;
+  void release() noexcept;
+
+ private:
+  friend class sharded_optimizer;
+  gathered_unit(sharded_optimizer& owner, int unit) noexcept : owner_(&owner), unit_(unit) {}
+  sharded_optimizer* owner_ = nullptr;
+  int unit_ = -1;
+};
+
+// Where the client adds one unit's gradients of this micro-batch. Zero when first taken in a
+// micro-batch; taking it again before reduce() gives the same memory with what was added.
+// Going out of scope without reduce() gives nothing to anyone: take it again and go on.
+class unit_gradients {
+ public:
+  // The gradient of the i-th parameter of the unit; no data for one that is not trainable.
+  [[nodiscard]] typed_span gradient(std::size_t i) const;
+
+ private:
+  friend class sharded_optimizer;
+  unit_gradients(sharded_optimizer& owner, int unit) noexcept : owner_(&owner), unit_(unit) {}
+  sharded_optimizer* owner_;
+  int unit_;
+};
+
+// All parameters of the model, for sampling or saving. See full_parameters().
+class full_parameters_region {
+ public:
+  full_parameters_region(full_parameters_region&&) noexcept;
+  full_parameters_region& operator=(full_parameters_region&&) = delete;
+  ~full_parameters_region();
+
+  // Parameter by registration index, in its own dtype.
+  [[nodiscard]] typed_span parameter(std::size_t index) const;
+  // Makes what rank 0 holds here the parameters (and master weights) of every rank. Collective.
+  void write();
+
+ private:
+  friend class sharded_optimizer;
+  struct storage;
+  explicit full_parameters_region(std::unique_ptr<storage> s) noexcept;
+  std::unique_ptr<storage> storage_;
+};
+
+enum class pass : unsigned char {
+  train,     // forward, then backward
+  evaluate,  // forward only
+};
+
+class sharded_optimizer {
+ public:
+  // Lays out and allocates everything. Collective: compares version, options and model with all
+  // ranks first and throws desync that names the first difference and the ranks in the minority.
+  // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this.
+  // Parameters are zero until initialize().
+  sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
+                    engine_options options);
+  sharded_optimizer(const sharded_optimizer&) = delete;
+  sharded_optimizer& operator=(const sharded_optimizer&) = delete;
+  ~sharded_optimizer();
+
+  // Sets initial values. `fill(parameter, offset, values)` is called for every run of elements
+  // this rank keeps master weights of and must write values[i] = value of element offset + i of
+  // that parameter (by registration index), a function of those two alone. Collective.
+  using fill_function = std::function<void(std::size_t, std::uint64_t, span<float>)>;
+  void initialize(const fill_function& fill);
+
+  // ---- one micro-batch ----
+  // Says where in the schedule the client is. Call before the first gather of each micro-batch.
+  void begin_micro_batch(pass kind = pass::train);
+
+  // Blocks until the unit's parameters are whole, and queues what comes next in the schedule.
+  // Throws invalid_argument when units are held so that no slot is left, naming them.
+  [[nodiscard]] gathered_unit gather(int unit);
+
+  // The unit's gradient buffers. Blocks while the slot's previous reduction is under way.
+  [[nodiscard]] unit_gradients gradients(int unit);
+
+  // Says that this rank's gradients of the unit are final for this micro-batch and queues their
+  // reduction: the sum over ranks and over reductions since the last step. Does not block. A unit
+  // never reduced in a step has gradient 0. Throws invalid_argument past options.accumulate.
+  void reduce(int unit);
+
+  // ---- one step ----
+  // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
+  // and publication of the new parameters. If any gradient is not finite on any rank, no rank
+  // changes any state and `skipped` is set. Gradients are zero afterwards.
+  step_result step(float learning_rate);
+
+  // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
+  [[nodiscard]] float loss_scale() const noexcept;
+
+  // ---- all parameters ----
+  // Gathers the whole model on every rank until the region ends. Collective; allocates the full
+  // size of what is sharded, beside the predicted memory. No unit may be held.
+  [[nodiscard]] full_parameters_region full_parameters();
+
+  // Calls `take(parameter, offset, values)` on rank 0 with consecutive runs of the fp32 master
+  // weights (or of fp32 parameters) in registration order, without gathering the model anywhere.
+  // Tied parameters are visited once, at their storage. Collective.
+  using take_function = std::function<void(std::size_t, std::uint64_t, span<const float>)>;
+  void stream_master(const take_function& take);
+
+  // Digest of the values stream_master visits, the same on every rank. Collective.
+  [[nodiscard]] digest128 parameters_digest();
+
+  // ---- reports ----
+  [[nodiscard]] const partition::layout& layout() const noexcept;
+  [[nodiscard]] const engine_options& options() const noexcept;
+  [[nodiscard]] memory_report memory() const noexcept;
+  [[nodiscard]] seconds_by_phase seconds() const noexcept;
+  [[nodiscard]] schedule_report schedule() const noexcept;
+  [[nodiscard]] std::uint64_t allocations() const noexcept;
+  // Records the verbs on the compute lane. nullptr stops.
+  void set_trace(trace_recorder* recorder) noexcept;
+
+  // Bytes by class that a rank of such a run would hold, without allocating anything.
+  [[nodiscard]] static memory_report predict(const partition::model_spec& model,
+                                             const engine_options& options, int world_size,
+                                             int rank);
+
+ private:
+  friend class gathered_unit;
+  friend class unit_gradients;
+  friend class full_parameters_region;
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace zero

@@ -1,0 +1,75 @@
+# zero_room, zero_library, zero_test, zero_bench: what a room's own CMakeLists.txt is written with.
+
+# The flags of every target of ours; never exported.
+add_library(zero_flags INTERFACE)
+target_compile_options(zero_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                       -ffp-contract=off)  # a*b+c is fused only where the code says so
+if(ZERO_WERROR)
+  target_compile_options(zero_flags INTERFACE -Werror)
+endif()
+if(ZERO_SANITIZE)
+  target_compile_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE})
+endif()
+
+find_program(ZERO_CCACHE ccache)
+if(ZERO_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${ZERO_CCACHE}")
+endif()
+
+# zero_room(NAME HEADERS h... SOURCES s... ROOMS r... [LIBRARIES l...] [INCLUDES dir...])
+# An object library zero_NAME that sees its own include/ and those of ROOMS, and nothing else.
+function(zero_room name)
+  cmake_parse_arguments(ROOM "" "" "HEADERS;SOURCES;ROOMS;LIBRARIES;INCLUDES" ${ARGN})
+  add_library(zero_${name} OBJECT ${ROOM_SOURCES})
+  target_sources(zero_${name} PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${ROOM_HEADERS})
+  target_include_directories(zero_${name} PRIVATE src ${ROOM_INCLUDES})
+  target_link_libraries(zero_${name} PRIVATE zero_flags ${ROOM_LIBRARIES})
+  foreach(room IN LISTS ROOM_ROOMS)
+    target_include_directories(zero_${name} PUBLIC
+      $<TARGET_PROPERTY:zero_${room},INTERFACE_INCLUDE_DIRECTORIES>)
+  endforeach()
+  set_property(TARGET zero_${name} PROPERTY ZERO_ROOT_HEADERS ${ROOM_HEADERS})
+endfunction()
+
+# zero_library(rooms...): the one library a client links, zero::zero.
+function(zero_library)
+  add_library(zero)
+  add_library(zero::zero ALIAS zero)
+  foreach(room IN LISTS ARGN)
+    target_sources(zero PRIVATE $<TARGET_OBJECTS:zero_${room}>)
+    get_target_property(dir zero_${room} SOURCE_DIR)
+    target_include_directories(zero PUBLIC $<BUILD_INTERFACE:${dir}/include>)
+  endforeach()
+  target_include_directories(zero PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(zero PUBLIC cxx_std_17)
+  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy
+                        $<BUILD_INTERFACE:zero_flags>)
+  set_target_properties(zero PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+  set_property(GLOBAL PROPERTY ZERO_ROOMS ${ARGN})
+endfunction()
+
+# zero_test(NAME SOURCES s... [LABELS l...] [LIBRARIES l...] [TIMEOUT seconds] [INCLUDES dir...])
+# A GoogleTest binary, one ctest case; gtest's own filter serves for single tests.
+function(zero_test name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LABELS;LIBRARIES;INCLUDES" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${TEST_INCLUDES})
+  target_link_libraries(${name} PRIVATE zero::zero zero_flags ${TEST_LIBRARIES} GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 300)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT}
+                       SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+endfunction()
+
+# zero_bench(NAME SOURCES s... [LIBRARIES l...]): a Google Benchmark binary.
+function(zero_bench name)
+  cmake_parse_arguments(BENCH "" "" "SOURCES;LIBRARIES;INCLUDES" ${ARGN})
+  add_executable(${name} ${BENCH_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/bench ${BENCH_INCLUDES})
+  target_link_libraries(${name} PRIVATE zero::zero zero_flags ${BENCH_LIBRARIES}
+                        benchmark::benchmark)
+endfunction()
