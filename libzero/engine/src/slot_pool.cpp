@@ -38,7 +38,7 @@ int slot_pool::holds(int unit) const noexcept {
 
 std::size_t slot_pool::choose(int unit, std::size_t preferred) const noexcept {
   const std::uint64_t bytes = at(unit).bytes;
-  const auto fits = [&](const slot& s) { return s.holds == 0 && s.bytes >= bytes; };
+  const auto fits = [&](const one_slot& s) { return s.holds == 0 && s.bytes >= bytes; };
   if (preferred != no_slot && fits(slots_[preferred])) return preferred;
   std::size_t best = no_slot;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -55,14 +55,14 @@ std::size_t slot_pool::choose(int unit, std::size_t preferred) const noexcept {
 }
 
 void slot_pool::place(int unit, std::size_t index) noexcept {
-  slot& s = slots_[index];
+  one_slot& s = slots_[index];
   if (s.unit >= 0) units_[static_cast<std::size_t>(s.unit)].slot = no_slot;
   s.unit = unit;
   units_[static_cast<std::size_t>(unit)].slot = index;
 }
 
 void slot_pool::clear() noexcept {
-  for (slot& s : slots_) {
+  for (one_slot& s : slots_) {
     if (s.holds > 0 || s.unit < 0) continue;
     units_[static_cast<std::size_t>(s.unit)].slot = no_slot;
     s.unit = -1;
@@ -71,7 +71,7 @@ void slot_pool::clear() noexcept {
 
 void slot_pool::hold(int unit) {
   const place_of_unit& place = at(unit);
-  slot& s = slots_[place.slot];
+  one_slot& s = slots_[place.slot];
   if (s.holds == 0 && mappings_ != nullptr) {
     mappings_->map(place.range, s.memory.data(), place.bytes);
   }
@@ -80,7 +80,7 @@ void slot_pool::hold(int unit) {
 
 void slot_pool::drop(int unit) {
   const place_of_unit& place = at(unit);
-  slot& s = slots_[place.slot];
+  one_slot& s = slots_[place.slot];
   if (--s.holds == 0 && mappings_ != nullptr) mappings_->unmap(place.range, place.bytes);
 }
 

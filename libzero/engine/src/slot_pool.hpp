@@ -52,7 +52,7 @@ class slot_pool {
   [[nodiscard]] std::byte* address(int unit) const noexcept;
 
  private:
-  struct slot {
+  struct one_slot {
     buffer memory;
     std::uint64_t bytes = 0;
     int unit = -1;
@@ -68,7 +68,7 @@ class slot_pool {
   }
 
   address_space* mappings_ = nullptr;
-  std::vector<slot> slots_;
+  std::vector<one_slot> slots_;
   std::vector<place_of_unit> units_;
 };
 
