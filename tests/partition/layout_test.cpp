@@ -73,6 +73,20 @@ TEST(layout, cuts_through_parameters) {
   expect(2, {{3, 2, 0, 1}});
 }
 
+TEST(layout, tied_parameters_are_where_their_storage_is) {
+  model_spec model = model_of_sizes({10, 20});
+  model.units.push_back({"v", {tensor("q", {5}), tensor("r", {20})}});
+  model.units[1].parameters[1].tied_to = "p1";
+  const layout l(model, three_ranks());
+  const placement& r = l.parameters()[l.find("r")];
+  EXPECT_EQ(r.storage, 1U);
+  EXPECT_EQ(r.unit, 0);
+  EXPECT_EQ(r.bucket, 0U);
+  EXPECT_EQ(r.offset, 10U);
+  EXPECT_EQ(r.count, 20U);
+  EXPECT_EQ(l.payload(), 35U);
+}
+
 TEST(layout, tied_to_an_empty_parameter) {
   model_spec model = model_of_sizes({0, 0});
   model.units[0].parameters[1].tied_to = "p0";

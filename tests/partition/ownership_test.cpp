@@ -149,7 +149,29 @@ void expect_bucket(const layout& l, std::size_t b, const expected_bucket& expect
   }
 }
 
+// Tied parameters are where their storage is, others are their own storage.
+void expect_ties(const layout& l) {
+  std::map<std::string, std::size_t> by_name;
+  std::size_t index = 0;
+  for (const unit_spec& unit : l.model().units) {
+    for (const parameter_spec& spec : unit.parameters) {
+      by_name[spec.name] = index;
+      const placement& p = l.parameters()[index];
+      const std::size_t storage = spec.tied_to.empty() ? index : by_name.at(spec.tied_to);
+      const placement& s = l.parameters()[storage];
+      ASSERT_EQ(p.index, index);
+      ASSERT_EQ(p.storage, storage) << spec.name;
+      ASSERT_EQ(std::tie(p.unit, p.bucket, p.offset, p.count),
+                std::tie(s.unit, s.bucket, s.offset, s.count))
+          << spec.name;
+      ++index;
+    }
+  }
+}
+
 void expect_owned_once(const layout& l) {
+  expect_ties(l);
+
   const std::vector<expected_bucket> expected = expected_buckets(l);
   ASSERT_EQ(l.buckets().size(), expected.size());
   const owners found = owners_by_pieces(l);
