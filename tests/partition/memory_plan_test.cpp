@@ -22,10 +22,10 @@ model_spec awkward(dtype type) {
   model_spec model;
   for (const std::uint64_t count : {100003U, 7U, 65537U, 1U}) {
     parameter_spec p;
-    p.name = "p" + std::to_string(count);
+    p.name = "parameter" + std::to_string(count);
     p.shape = {count};
     p.type = type;
-    model.units.push_back({"u" + std::to_string(count), {p}});
+    model.units.push_back({"unit" + std::to_string(count), {p}});
   }
   return model;
 }
