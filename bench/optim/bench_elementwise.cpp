@@ -22,14 +22,18 @@ void run_norm(benchmark::State& state, arrays& a, dtype type) {
       });
 }
 
-// Reads and writes `bytes` in all an element, in place.
+// Reads and writes `bytes` in all an element, in place: 4 bytes of one array, the rest of another.
 range_work plain(arrays& a, std::size_t bytes) {
   return [&a, bytes](std::size_t begin, std::size_t end) {
-    auto* at = reinterpret_cast<unsigned char*>(a.master.data()) + begin * bytes / 2;
+    const std::size_t first = std::min<std::size_t>(bytes / 2, 4);
+    const std::size_t rest = bytes / 2 - first;
+    auto* at = reinterpret_cast<unsigned char*>(a.master.data()) + begin * first;
+    auto* beside = reinterpret_cast<unsigned char*>(a.state1.data()) + begin * rest;
+    const stream streams[] = {{at, (end - begin) * first, 128 * first},
+                              {beside, (end - begin) * rest, 128 * rest}};
     std::uint32_t mask = 0;
     benchmark::DoNotOptimize(mask);
-    const stream all{at, (end - begin) * bytes / 2, 64 * bytes};
-    read_modify_write(&all, 1, mask);
+    read_modify_write(streams, rest > 0 ? 2 : 1, mask);
   };
 }
 
