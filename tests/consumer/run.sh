@@ -55,7 +55,7 @@ check_kind() {
 }
 
 build_with_cmake() {
-  local programs="$here/program.cpp" extra
+  local programs="$here/project/program.cpp" extra
   extra=$(readme_program)
   rm -rf "$work/with cmake"
   cmake -S "$here/project" -B "$work/with cmake" -G "$(cached CMAKE_GENERATOR)" \
@@ -72,7 +72,7 @@ build_with_pkgconfig() {
   extra=$(readme_program)
   mkdir -p "$work/with pkgconfig"
   cd "$work/with pkgconfig"
-  for source in "$here/program.cpp" ${extra:+"$extra"}; do
+  for source in "$here/project/program.cpp" ${extra:+"$extra"}; do
     # eval, because pkg-config quotes for a shell, as make would read it.
     eval "$cxx -std=c++17 -Wall -Wextra -Wpedantic -Werror -o program \"\$source\" $flags"
     LD_LIBRARY_PATH="$(dirname "$pc_dir")" ./program
