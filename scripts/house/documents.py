@@ -10,6 +10,7 @@ MADE = ("build/", "out/")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"\.?[\w.-]+(/[\w.-]+)*/?")
+PLACEHOLDER = re.compile(r"(^|/)[A-Z_]+(/|$)")  # ROOM/src
 PRESET = re.compile(r"--preset[ =](\w+)")
 
 
@@ -22,8 +23,10 @@ def documents(tree):
 def check_links(tree):
     """Links of every document that lead into the tree lead somewhere."""
     for path, name, text in documents(tree):
+        in_block = False
         for number, line in enumerate(text.splitlines(), 1):
-            for target in LINK.findall(line):
+            in_block ^= line.startswith("```")
+            for target in [] if in_block else LINK.findall(line):
                 if "://" not in target and not (path.parent / target).exists():
                     yield tree.finding(name, number, f"leads nowhere: {target}")
 
@@ -39,6 +42,12 @@ def first_words(text):
             yield from ((number, word) for word in code.split())
 
 
+def looks_like_path(word, top):
+    if not PATH.fullmatch(word) or word.startswith(MADE) or PLACEHOLDER.search(word):
+        return False
+    return "/" in word or word in top or word.endswith((".md", ".sh", ".py", ".txt"))
+
+
 def check_paths(tree):
     """Files, folders, presets and scripts that a reader is told to use are there."""
     top = {entry.name for entry in tree.root.iterdir()}
@@ -49,9 +58,7 @@ def check_paths(tree):
         if name not in STRICT:
             continue
         for number, word in first_words(text):
-            is_path = PATH.fullmatch(word) and not word.startswith(MADE) and (
-                "/" in word or word in top or word.endswith((".md", ".sh", ".py", ".txt")))
-            if is_path and not ((tree.root / word).exists() or (path.parent / word).exists()):
+            if looks_like_path(word, top) and not ((tree.root / word).exists() or (path.parent / word).exists()):
                 yield tree.finding(name, number, f"does not exist: {word}")
         for number, line in enumerate(text.splitlines(), 1):
             for preset in PRESET.findall(line):

@@ -256,6 +256,9 @@ class Documents(HouseTest):
         self.refuses("links", {"partition/README.md": "a\n[b](../CONTRIBUTING.md) [c](gone.md)\n"},
                      "partition/README.md:2: leads nowhere: gone.md")
 
+    def test_code_has_no_links(self):
+        self.accepts("links", {"README.md": "```cpp\nauto f = [](int n) { g[i](n); };\n```\n"})
+
     def test_paths_and_presets(self):
         self.refuses("paths", {"CONTRIBUTING.md": "`scripts/gone.sh --all`, `a/b` and `tests`\n"
                                                   "```sh\ncmake --preset fast  # x/y\n```\n"},
@@ -264,7 +267,7 @@ class Documents(HouseTest):
                      "CONTRIBUTING.md:3: no such preset: fast")
 
     def test_what_running_makes_is_not_asked_for(self):
-        self.accepts("paths", {"README.md": "`build/release/bin/zero` writes `out/quickstart`\n"})
+        self.accepts("paths", {"README.md": "`build/release/bin/zero` writes `out/quickstart`, `ROOM/src`\n"})
 
 
 if __name__ == "__main__":
