@@ -13,4 +13,4 @@ case "${1-}" in
   "") ;;
   *) echo "format.sh: unknown option $1; there is --check" >&2; exit 2 ;;
 esac
-cpp_files | xargs -0 -r -P "$jobs" -n 16 "$tool" --style=file "${mode[@]}"
+cpp_files | xargs -0 -r -P "$jobs" -n 16 "$tool" --style=file "${mode[@]}" || exit 1

@@ -26,4 +26,4 @@ check_one() {
 }
 export -f check_one
 sources | tr '\n' '\0' |
-  xargs -0 -r -P "$jobs" -I {} bash -c 'check_one "$@"' tidy "$tool" "$build" {}
+  xargs -0 -r -P "$jobs" -I {} bash -c 'check_one "$@"' tidy "$tool" "$build" {} || exit 1
