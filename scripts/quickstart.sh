@@ -50,7 +50,7 @@ cmake --preset release "${options[@]}" >"$table" 2>&1 || {
   cat "$table" >&2
   exit 1
 }
-cmake --build build/release --target zero_cli -j "$jobs"
+cmake --build build/release --target zero_command -j "$jobs"
 
 cd "$start"  # paths among the options are the caller's
 echo "quickstart: zero compare ${arguments[*]}"

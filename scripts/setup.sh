@@ -63,11 +63,17 @@ install_missing() {
   fi
   echo "setup: will install with apt-get: ${missing[*]}"
   as_root+=(env DEBIAN_FRONTEND=noninteractive)
-  "${as_root[@]}" apt-get update -qq ||
+  local log
+  log=$(mktemp)
+  "${as_root[@]}" apt-get update -qq >"$log" 2>&1 </dev/null ||
     echo "setup: apt-get update failed; trying with the lists that are there" >&2
-  "${as_root[@]}" apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
-    "${missing[@]}" </dev/null ||
+  "${as_root[@]}" apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 \
+    "${missing[@]}" >>"$log" 2>&1 </dev/null || {
+    cat "$log" >&2
+    rm -f "$log"
     fail "apt-get could not install: ${missing[*]}"
+  }
+  rm -f "$log"
 }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

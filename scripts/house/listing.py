@@ -1,37 +1,44 @@
 """Every file is part of a build, every header begins as headers do here."""
 
+import os
 import re
-from functools import lru_cache
 from pathlib import Path
 
-from .tree import LIBRARY
+from .tree import LIBRARY, SOURCE_SUFFIXES
 
 
-@lru_cache(maxsize=None)
-def named_in(cmake_file):
-    """Words of a CMakeLists.txt, comments left out."""
-    text = re.sub(r"#.*", "", cmake_file.read_text(encoding="utf-8"))
-    return frozenset(re.split(r'[\s"();]+', text))
+def listed_files(tree):
+    """Paths, relative to the root, of what the CMakeLists.txt of the tree name."""
+    listed = set()
+    for path in tree.files("CMakeLists.txt"):
+        text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
+        text = text.replace("${PROJECT_SOURCE_DIR}", str(tree.root))
+        text = text.replace("${CMAKE_CURRENT_SOURCE_DIR}", str(path.parent))
+        for word in re.split(r'[\s"();]+', text):
+            if word.endswith(SOURCE_SUFFIXES) and "$" not in word:
+                named = os.path.normpath(path.parent / word)
+                listed.add(Path(os.path.relpath(named, tree.root)).as_posix())
+    return listed
 
 
-def is_listed(root, path):
-    for folder in path.parents:
-        cmake_file = folder / "CMakeLists.txt"
-        if cmake_file.is_file():
-            spelled = path.relative_to(folder).as_posix()
-            if any(word == spelled or word.endswith("/" + spelled) for word in named_in(cmake_file)):
-                return True
-        if folder == root:
-            return False
-    return False
+def private_includes(tree):
+    """(including file, name as spelled) of each #include "..."."""
+    return [(source.path, name) for source in tree.sources()
+            for _, quote, name in source.includes() if quote == '"']
 
 
 def check_listed(tree):
-    """Every .cpp and .hpp of a room, of bench and of tests is named in a CMakeLists.txt."""
+    """Sources and public headers are named in a CMakeLists.txt, private headers used by someone."""
+    listed = listed_files(tree)
+    included = private_includes(tree)
     for source in tree.sources():
-        if not is_listed(tree.root, tree.root / source.path):
-            yield source.finding(1, "named in no CMakeLists.txt above it: it is built by nothing")
-    named_in.cache_clear()
+        if source.path in listed:
+            continue
+        if not source.is_header or source.is_public:
+            yield source.finding(1, "named in no CMakeLists.txt: it is built by nothing")
+        elif not any(by != source.path and f"/{source.path}".endswith(f"/{name.lstrip('./')}")
+                     for by, name in included):
+            yield source.finding(1, "named in no CMakeLists.txt and included by nothing")
 
 
 def check_globs(tree):

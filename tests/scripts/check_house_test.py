@@ -187,6 +187,22 @@ class Listing(HouseTest):
         self.accepts("listed", {"tests/CMakeLists.txt": "zero_test(a SOURCES x/a_test.cpp)\n",
                                 "tests/x/a_test.cpp": ""})
 
+    def test_listed_from_beside(self):
+        self.accepts("listed", {"tests/x/CMakeLists.txt": "zero_test(a SOURCES ../y/a_test.cpp)\n",
+                                "tests/y/a_test.cpp": ""})
+
+    def test_headers(self):
+        named = GOOD["partition/CMakeLists.txt"]
+        used = '#include "cuts.hpp"\n' + GOOD["partition/src/cut.cpp"]
+        self.accepts("listed", {"partition/src/cuts.hpp": "", "partition/src/cut.cpp": used})
+        self.refuses("listed", {"partition/src/cuts.hpp": '#include "cuts.hpp"\n',
+                                "partition/src/uts.hpp": "",
+                                "partition/include/zero/partition/b.hpp": "",
+                                "partition/src/cut.cpp": '#include "b.hpp"\n',
+                                "partition/CMakeLists.txt": named},
+                     "partition/include/zero/partition/b.hpp:1: named in no CMakeLists.txt: it",
+                     "partition/src/cuts.hpp:1:", "partition/src/uts.hpp:1:")
+
     def test_globs(self):
         self.refuses("globs", {"tests/CMakeLists.txt": "\nfile(GLOB x *.cpp)\n"},
                      "tests/CMakeLists.txt:2:")

@@ -24,7 +24,7 @@ echo "apt-get $*" >> "$MACHINE/calls"
 for word; do echo "$word"; done >> "$MACHINE/installed"
 """
 SUDO = '#!/bin/bash\necho "sudo $1" >> "$MACHINE/calls"\n[ "$1" = -n ] && shift\nexec "$@"\n'
-COMMANDS = ("bash", "sed", "grep", "head", "cut", "xargs", "dirname", "env", "cat", "echo")
+COMMANDS = ("bash", "sed", "grep", "head", "cut", "xargs", "dirname", "env", "cat", "echo", "mktemp", "rm")
 
 
 def packages():
