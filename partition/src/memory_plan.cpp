@@ -111,8 +111,7 @@ void memory_plan::plan_storage(const layout& of) {
     if (plan.reduced == reduced_in::shard) {
       // Where full gradients rest anyway the shard is an accumulator between reductions.
       const bool rests = is_sharded(options_.policy.gradients);
-      add(purpose::gradient_shard, i,
-          rests ? memory_account::gradients : memory_account::buffers,
+      add(purpose::gradient_shard, i, rests ? memory_account::gradients : memory_account::buffers,
           b.shard * size_of(plan.reduced_type));
     }
     const std::uint64_t arrays =

@@ -1,14 +1,14 @@
 // The promise: on one world size every policy, prefetch depth and addressing ends with the same
 // bits, and those bits are what a dense computation in double says they should be.
 
+#include "engine/toy_client.hpp"
+#include "support/run_ranks.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <string>
 #include <vector>
-
-#include "engine/toy_client.hpp"
-#include "support/run_ranks.hpp"
 
 namespace zero::test {
 namespace {
@@ -76,7 +76,8 @@ TEST_P(worlds, stages_agree_in_16_bits_with_wide_and_narrow_gradient_shards) {
     for (const gradient_storage kept : {gradient_storage::fp32, gradient_storage::same}) {
       toy_run run = base_run(0, type);
       run.options.gradients = kept;
-      if (type == dtype::fp16) run.options.loss_scale = {64.0F, true, 2.0F, 0.5F, 2, 1, 1.0F, 1024.0F};
+      if (type == dtype::fp16)
+        run.options.loss_scale = {64.0F, true, 2.0F, 0.5F, 2, 1, 1.0F, 1024.0F};
       const toy_result first = train_and_check(GetParam(), run);
       expect_near_dense(first, run, GetParam(), kept == gradient_storage::fp32 ? 5e-3 : 2e-2);
       for (int stage = 1; stage <= 3; ++stage) {
@@ -108,9 +109,8 @@ TEST_P(worlds, stages_agree_under_accumulation_with_either_policy) {
 }
 
 TEST_P(worlds, every_algorithm_agrees_with_the_dense_reference) {
-  for (const auto algorithm :
-       {optim::algorithm::adam, optim::algorithm::sgd, optim::algorithm::lion,
-        optim::algorithm::adagrad}) {
+  for (const auto algorithm : {optim::algorithm::adam, optim::algorithm::sgd,
+                               optim::algorithm::lion, optim::algorithm::adagrad}) {
     toy_run run = base_run(0);
     run.options.algorithm = algorithm;
     run.learning_rate = 0.01F;

@@ -9,18 +9,27 @@ namespace {
 
 float load(const_typed_span values, std::uint64_t i) {
   switch (values.type) {
-    case dtype::bf16: return to_float(static_cast<const bf16_t*>(values.data)[i]);
-    case dtype::fp16: return to_float(static_cast<const fp16_t*>(values.data)[i]);
-    default: return static_cast<const float*>(values.data)[i];
+    case dtype::bf16:
+      return to_float(static_cast<const bf16_t*>(values.data)[i]);
+    case dtype::fp16:
+      return to_float(static_cast<const fp16_t*>(values.data)[i]);
+    default:
+      return static_cast<const float*>(values.data)[i];
   }
 }
 
 void add(typed_span values, std::uint64_t i, float what) {
   const float sum = load(values, i) + what;
   switch (values.type) {
-    case dtype::bf16: static_cast<bf16_t*>(values.data)[i] = to_bf16(sum); break;
-    case dtype::fp16: static_cast<fp16_t*>(values.data)[i] = to_fp16(sum); break;
-    default: static_cast<float*>(values.data)[i] = sum; break;
+    case dtype::bf16:
+      static_cast<bf16_t*>(values.data)[i] = to_bf16(sum);
+      break;
+    case dtype::fp16:
+      static_cast<fp16_t*>(values.data)[i] = to_fp16(sum);
+      break;
+    default:
+      static_cast<float*>(values.data)[i] = sum;
+      break;
   }
 }
 
@@ -100,9 +109,10 @@ float toy_value(std::size_t parameter, std::uint64_t element) {
 
 double toy_gradient(int rank, int step, int micro, std::size_t parameter, std::uint64_t element,
                     double stored) {
-  const auto mix = static_cast<int>((element * 5 + parameter * 11 +
-                                     static_cast<std::uint64_t>(rank * 17 + step * 3 + micro * 23)) %
-                                    61);
+  const auto mix =
+      static_cast<int>((element * 5 + parameter * 11 +
+                        static_cast<std::uint64_t>(rank * 17 + step * 3 + micro * 23)) %
+                       61);
   return (mix - 30) / 64.0 + 0.125 * stored;
 }
 

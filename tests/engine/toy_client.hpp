@@ -3,11 +3,11 @@
 // whose gradients are exact in every dtype plus a fraction of the parameters themselves, so that a
 // stale gather or a lost reduction changes every later number.
 
-#include <cstdint>
-#include <vector>
-
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+
+#include <cstdint>
+#include <vector>
 
 namespace zero::test {
 
@@ -15,9 +15,9 @@ struct toy_run {
   engine_options options;
   dtype type = dtype::fp32;
   int steps = 4;
-  int micro_batches = 1;     // between two steps; options.accumulate must allow it
+  int micro_batches = 1;  // between two steps; options.accumulate must allow it
   float learning_rate = 0.05F;
-  int bad_step = -1;         // this step's gradients hold an infinity on the last rank
+  int bad_step = -1;              // this step's gradients hold an infinity on the last rank
   bool evaluate_between = false;  // a forward without backward after every step
 };
 

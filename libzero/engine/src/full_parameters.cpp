@@ -83,8 +83,8 @@ void full_parameters_region::write() {
 full_parameters_region sharded_optimizer::full_parameters() {
   state& s = *state_;
   s.wait_published();
-  auto region = std::unique_ptr<full_parameters_region::storage>(
-      new full_parameters_region::storage{s, {}});
+  auto region =
+      std::unique_ptr<full_parameters_region::storage>(new full_parameters_region::storage{s, {}});
   region->gathered.resize(s.buckets.size());
   completion last;
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {

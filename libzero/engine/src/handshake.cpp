@@ -2,24 +2,32 @@
 // version, options and parameters as lines; digests are compared, and only when they differ is
 // one line exchanged: the first at which the minority departs.
 
+#include "state.hpp"
+
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 #include <zero/base/hash.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include "state.hpp"
 
 namespace zero {
 namespace {
 
 using lines = std::vector<std::string>;
 
+// Every digit that distinguishes two doubles, no more than it takes.
+std::string exact(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
 std::string line(const char* name, double value) {
-  return std::string(name) + " = " + std::to_string(value);
+  return std::string(name) + " = " + exact(value);
 }
 
 void describe(const engine_options& o, lines& out) {
@@ -30,15 +38,15 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(std::string("algorithm = ") + optim::name_of(o.algorithm));
   for (std::size_t i = 0; i < o.groups.size(); ++i) {
     const optim::hyper& h = o.groups[i].constants;
-    const double values[] = {h.weight_decay, h.beta1,  h.beta2,
-                             h.epsilon,      h.momentum, o.groups[i].learning_rate_factor,
+    const double values[] = {h.weight_decay,
+                             h.beta1,
+                             h.beta2,
+                             h.epsilon,
+                             h.momentum,
+                             o.groups[i].learning_rate_factor,
                              h.nesterov ? 1.0 : 0.0};
     std::string text = "group " + std::to_string(i) + " =";
-    for (const double v : values) {
-      char number[40];
-      std::snprintf(number, sizeof number, " %a", v);
-      text += number;
-    }
+    for (const double v : values) text += " " + exact(v);
     out.push_back(text);
   }
   out.push_back(line("clip norm", o.clip_norm));
@@ -79,8 +87,9 @@ std::vector<T> gather_records(collectives::communicator& ranks, const T& own) {
   std::vector<T> all(static_cast<std::size_t>(ranks.size()));
   collectives::call how;
   how.name = "handshake";
-  ranks.all_gather({&own, sizeof(T), dtype::byte}, {all.data(), sizeof(T) * all.size(), dtype::byte},
-                   how)
+  ranks
+      .all_gather({&own, sizeof(T), dtype::byte}, {all.data(), sizeof(T) * all.size(), dtype::byte},
+                  how)
       .wait();
   return all;
 }

@@ -35,9 +35,9 @@ void sharded_optimizer::state::fill_pieces(std::size_t index, int rank, std::uin
                                            const fill_function& fill) {
   const bucket_storage& b = buckets[index];
   const bool own_only = b.shape->trainable ? b.plan->optimizer_sharded : b.plan->parameter_sharded;
-  const typed_span parameter =
-      own_only ? own_parameters(index)
-               : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
+  const typed_span parameter = own_only
+                                   ? own_parameters(index)
+                                   : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
   const bool through_staging = !b.shape->trainable && b.shape->type != dtype::fp32;
   for (const partition::piece& p : layout.pieces(index, rank)) {
     for (std::uint64_t done = 0; done < p.count; done += chunk_elements) {

@@ -63,8 +63,7 @@ void sharded_optimizer::state::reduce(int unit) {
   }
   take_gradients(unit);  // nothing was added: zeros are contributed
   ++progress.calls;
-  const bool kept_for_later =
-      plan.options().keep_gradients && progress.calls < options.accumulate;
+  const bool kept_for_later = plan.options().keep_gradients && progress.calls < options.accumulate;
   if (!kept_for_later) queue_unit_reduce(unit);
 }
 
@@ -105,10 +104,9 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
   const collectives::call how = reduce_call(index);
   switch (b.plan->reduced) {
     case reduced_in::shard:
-      b.reduced = ranks.reduce_scatter(full, reduced_shard(index),
-                                       first ? collectives::write_mode::overwrite
-                                             : collectives::write_mode::accumulate,
-                                       how);
+      b.reduced = ranks.reduce_scatter(
+          full, reduced_shard(index),
+          first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how);
       break;
     case reduced_in::own_piece:
       b.reduced =
@@ -126,7 +124,8 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
       break;
     }
     case reduced_in::local:
-    case reduced_in::nowhere: break;
+    case reduced_in::nowhere:
+      break;
   }
 }
 

@@ -1,11 +1,11 @@
 // The public face: argument checks, and reports.
 
+#include "state.hpp"
+
 #include <zero/base/error.hpp>
 
 #include <string>
 #include <utility>
-
-#include "state.hpp"
 
 namespace zero {
 namespace {

@@ -6,13 +6,13 @@
 // With stable addressing every unit has a reserved range of addresses into which its slot is
 // mapped while held.
 
-#include <cstddef>
-#include <cstdint>
-#include <vector>
-
 #include <zero/base/buffer.hpp>
 #include <zero/engine/options.hpp>
 #include <zero/partition/memory_plan.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace zero {
 
@@ -21,8 +21,7 @@ class slot_pool {
   // Allocates the slots of `plan`. unit_bytes[u] is what unit u needs, 0 for nothing. Throws
   // invalid_argument when `how` is stable and the resource has no mappings.
   slot_pool(memory_resource& resource, memory_statistics& statistics,
-            const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes,
-            addressing how);
+            const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes, addressing how);
   slot_pool(const slot_pool&) = delete;
   slot_pool& operator=(const slot_pool&) = delete;
   ~slot_pool();

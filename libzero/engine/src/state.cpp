@@ -104,16 +104,34 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
     return buffer(ranks.memory(), statistics, a.account, a.payload, a.padding);
   };
   switch (a.what) {
-    case purpose::parameter: buckets[a.index].parameter = make(); break;
-    case purpose::gradient: buckets[a.index].gradient = make(); break;
-    case purpose::gradient_shard: buckets[a.index].gradient_shard = make(); break;
-    case purpose::optimizer: buckets[a.index].optimizer = make(); break;
-    case purpose::parameter_slot: break;  // the pools have made theirs
-    case purpose::gradient_slot: break;
-    case purpose::reduced_staging: reduced_staging[a.index] = make(); break;
-    case purpose::gathered_gradient: gathered_gradient = make(); break;
-    case purpose::exchange: exchange = make(); break;
-    case purpose::staging: staging = make(); break;
+    case purpose::parameter:
+      buckets[a.index].parameter = make();
+      break;
+    case purpose::gradient:
+      buckets[a.index].gradient = make();
+      break;
+    case purpose::gradient_shard:
+      buckets[a.index].gradient_shard = make();
+      break;
+    case purpose::optimizer:
+      buckets[a.index].optimizer = make();
+      break;
+    case purpose::parameter_slot:
+      break;  // the pools have made theirs
+    case purpose::gradient_slot:
+      break;
+    case purpose::reduced_staging:
+      reduced_staging[a.index] = make();
+      break;
+    case purpose::gathered_gradient:
+      gathered_gradient = make();
+      break;
+    case purpose::exchange:
+      exchange = make();
+      break;
+    case purpose::staging:
+      staging = make();
+      break;
   }
 }
 
@@ -154,9 +172,9 @@ typed_span sharded_optimizer::state::own_parameters(std::size_t bucket) const no
 typed_span sharded_optimizer::state::full_gradient(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
   if (b.plan->full_gradient) return {b.gradient.data(), b.shape->padded, b.shape->type};
-  return {gradient_slots.memory(gradient_slots.slot_of(b.shape->unit)) +
-              b.plan->gradient_slot_offset,
-          b.shape->padded, b.shape->type};
+  return {
+      gradient_slots.memory(gradient_slots.slot_of(b.shape->unit)) + b.plan->gradient_slot_offset,
+      b.shape->padded, b.shape->type};
 }
 
 typed_span sharded_optimizer::state::seen_gradient(std::size_t bucket) const noexcept {
@@ -175,8 +193,10 @@ typed_span sharded_optimizer::state::reduced_shard(std::size_t bucket) const noe
       return full_gradient(bucket).part(own_offset(*b.shape), b.shape->shard);
     case reduced_in::full_front:
       return {b.gradient.data(), b.shape->shard, b.plan->reduced_type};
-    case reduced_in::local: return full_gradient(bucket);
-    case reduced_in::nowhere: break;
+    case reduced_in::local:
+      return full_gradient(bucket);
+    case reduced_in::nowhere:
+      break;
   }
   return {};
 }

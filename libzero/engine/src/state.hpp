@@ -2,11 +2,7 @@
 // sharded_optimizer::state: what one rank holds, and the verbs as its member functions. Each verb
 // is defined in the file of its name.
 
-#include <array>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <vector>
+#include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
 #include <zero/base/trace.hpp>
@@ -15,7 +11,11 @@
 #include <zero/optim/update.hpp>
 #include <zero/partition/memory_plan.hpp>
 
-#include "slot_pool.hpp"
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace zero {
 
@@ -35,17 +35,17 @@ struct bucket_storage {
   buffer gradient_shard;
   buffer optimizer;
   std::vector<update_run> runs;
-  completion reduced;           // of the latest reduction
-  completion published;         // of the latest publication
+  completion reduced;    // of the latest reduction
+  completion published;  // of the latest publication
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
 
 struct unit_progress {
-  completion gathered;     // of the latest gather into its slot
-  int calls = 0;           // of reduce since the last step
-  int reductions = 0;      // of those, carried out
-  bool zeroed = false;     // its full gradients are zero or hold this micro-batch's
+  completion gathered;  // of the latest gather into its slot
+  int calls = 0;        // of reduce since the last step
+  int reductions = 0;   // of those, carried out
+  bool zeroed = false;  // its full gradients are zero or hold this micro-batch's
 };
 
 struct sharded_optimizer::state {
@@ -69,8 +69,8 @@ struct sharded_optimizer::state {
 
   std::vector<unit_progress> units;
   std::vector<std::size_t> first_parameter;  // registration index of each unit's first
-  std::vector<completion> slot_reductions;  // by gradient slot: the reduction that reads it
-  std::array<std::size_t, 2> staged_bucket; // by staging: the bucket not yet landed from there
+  std::vector<completion> slot_reductions;   // by gradient slot: the reduction that reads it
+  std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
   std::size_t limit = 0;   // where this micro-batch ends in it

@@ -28,10 +28,9 @@ void sharded_optimizer::state::update(std::size_t index, float learning_rate,
                                       float gradient_scale) {
   const bucket_storage& b = buckets[index];
   const const_typed_span gradient = update_gradient(index);
-  const typed_span parameter = b.plan->optimizer_sharded ? own_parameters(index)
-                                                         : typed_span{b.parameter.data(),
-                                                                      b.shape->padded,
-                                                                      b.shape->type};
+  const typed_span parameter = b.plan->optimizer_sharded
+                                   ? own_parameters(index)
+                                   : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
   const verb_timer timer(*this, phase::update, b.shape->unit);
   const optim::step_scalars scalars{steps, gradient_scale};
   const int states = optim::state_count(options.algorithm);

@@ -10,6 +10,7 @@
 #else
 #define ZERO_OPTIM_LANES_INL_HPP
 #endif
+#undef ZERO_OPTIM_FP16_LANES
 
 #include "fused.hpp"
 #include "typed_elements.hpp"
@@ -51,11 +52,17 @@ HWY_INLINE floats fused(lanes d, floats a, floats b, floats c) {
 
 // ---- load ------------------------------------------------------------------------------------
 
-HWY_INLINE floats load_lanes(lanes d, const float* from) { return hn::LoadU(d, from); }
+// D: a tag of fp32, of any number of lanes.
 
-HWY_INLINE floats load_lanes(lanes d, const bf16_t* from) {
-  const hn::Rebind<std::uint16_t, lanes> d16;
-  const hn::RebindToUnsigned<lanes> d32;
+template <class D>
+HWY_INLINE hn::Vec<D> load_lanes(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_lanes(D d, const bf16_t* from) {
+  const hn::Rebind<std::uint16_t, D> d16;
+  const hn::RebindToUnsigned<D> d32;
   const auto bits = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(from));
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
 }
@@ -66,14 +73,15 @@ HWY_INLINE floats load_lanes(lanes d, const bf16_t* from) {
 #define ZERO_OPTIM_FP16_LANES 0
 #endif
 
-HWY_INLINE floats load_lanes(lanes d, const fp16_t* from) {
+template <class D>
+HWY_INLINE hn::Vec<D> load_lanes(D d, const fp16_t* from) {
 #if ZERO_OPTIM_FP16_LANES
-  const hn::Rebind<std::uint16_t, lanes> d16;
-  const hn::Rebind<hwy::float16_t, lanes> d_half;
+  const hn::Rebind<std::uint16_t, D> d16;
+  const hn::Rebind<hwy::float16_t, D> d_half;
   const auto bits = hn::LoadU(d16, reinterpret_cast<const std::uint16_t*>(from));
   return hn::PromoteTo(d, hn::BitCast(d_half, bits));
 #else
-  HWY_ALIGN float wide[hn::MaxLanes(lanes())];
+  HWY_ALIGN float wide[hn::MaxLanes(D())];
   for (std::size_t i = 0; i < hn::Lanes(d); ++i) wide[i] = to_float(from[i]);
   return hn::Load(d, wide);
 #endif

@@ -11,31 +11,47 @@ HWY_BEFORE_NAMESPACE();
 namespace zero::optim {
 namespace HWY_NAMESPACE {
 
-using doubles_tag = hn::CappedTag<double, 8>;
-using doubles = hn::Vec<doubles_tag>;
+constexpr std::size_t partials = 16;
 
-// partial += the squares of 16 elements. A square of an fp32 number is exact in fp64, so it does
-// not matter whether the addition is fused with it.
+// Adds the squares of the 16-element groups that `count` holds whole to partial[element mod 16]. A
+// square of an fp32 number is exact in fp64, so it does not matter whether it is fused with the
+// addition.
 template <class T>
-HWY_INLINE void add_squares_of_16(const T* from, double* HWY_RESTRICT partial) {
-  const lanes d;
-  HWY_ALIGN float wide[16 + pair_capacity];
-  for (std::size_t i = 0; i < 16; i += hn::Lanes(d))
-    hn::Store(load_lanes(d, from + i), d, wide + i);
-  for (std::size_t i = 0; i < 16; ++i) partial[i] += double{wide[i]} * double{wide[i]};
+void add_whole_groups(const T* values, std::size_t count, double* HWY_RESTRICT partial) {
+#if HWY_HAVE_SCALABLE  // vectors that no array can hold
+  for (std::size_t i = 0; i < count / partials * partials; ++i) {
+    const double value = to_float(values[i]);
+    partial[i % partials] += value * value;
+  }
+#else
+  const hn::CappedTag<double, 8> d;
+  const hn::Rebind<float, decltype(d)> d32;
+  constexpr std::size_t lane_count = hn::MaxLanes(d);
+  hn::Vec<decltype(d)> sums[partials / lane_count];
+  for (auto& sum : sums) sum = hn::Zero(d);
+  for (std::size_t i = 0; i + partials <= count; i += partials) {
+    for (std::size_t s = 0; s < partials / lane_count; ++s) {
+      const auto wide = hn::PromoteTo(d, load_lanes(d32, values + i + s * lane_count));
+      // Not MulAdd: only the addition waits for the last one, and it takes fewer cycles.
+      sums[s] = hn::Add(sums[s], hn::Mul(wide, wide));
+    }
+  }
+  for (std::size_t s = 0; s < partials / lane_count; ++s) {
+    hn::StoreU(sums[s], d, partial + s * lane_count);
+  }
+#endif
 }
 
 template <class T>
 double sum_of(const T* values, std::size_t count) {
-  HWY_ALIGN double partial[16] = {};
-  std::size_t i = 0;
-  for (; i + 16 <= count; i += 16) add_squares_of_16(values + i, partial);
-  for (std::size_t j = 0; i + j < count; ++j) {
-    const double value = to_float(values[i + j]);
-    partial[j] += value * value;
+  double partial[partials] = {};
+  add_whole_groups(values, count, partial);
+  for (std::size_t i = count / partials * partials; i < count; ++i) {
+    const double value = to_float(values[i]);
+    partial[i % partials] += value * value;
   }
-  for (std::size_t width = 8; width > 0; width /= 2) {
-    for (std::size_t j = 0; j < width; ++j) partial[j] += partial[j + width];
+  for (std::size_t width = partials / 2; width > 0; width /= 2) {
+    for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
   }
   return partial[0];
 }

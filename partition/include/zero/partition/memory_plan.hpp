@@ -4,61 +4,61 @@
 //
 // Pure arithmetic; equal shards make it the same on every rank.
 
-#include <cstddef>
-#include <cstdint>
-#include <vector>
-
 #include <zero/base/memory_statistics.hpp>
 #include <zero/base/span.hpp>
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
 #include <zero/partition/slot_plan.hpp>
 
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 namespace zero::partition {
 
 struct plan_options {
   sharding_policy policy = {};
-  bool wide_gradients = true;     // reduced gradients in fp32 whatever the parameters are
-  int optimizer_states = 2;       // fp32 arrays per trainable element, master weights not counted
-  int reductions = 1;             // of one unit's gradients between two updates, at most
-  bool keep_gradients = false;    // full gradients are kept between those and reduced once
+  bool wide_gradients = true;   // reduced gradients in fp32 whatever the parameters are
+  int optimizer_states = 2;     // fp32 arrays per trainable element, master weights not counted
+  int reductions = 1;           // of one unit's gradients between two updates, at most
+  bool keep_gradients = false;  // full gradients are kept between those and reduced once
   int prefetch = 1;
-  std::vector<int> forward_order; // empty: every unit once, in order
-  std::uint64_t page_bytes = 0;   // not 0: slots can be mapped, in whole pages of this size
+  std::vector<int> forward_order;  // empty: every unit once, in order
+  std::uint64_t page_bytes = 0;    // not 0: slots can be mapped, in whole pages of this size
 };
 
 // Where a bucket's reduced gradient shard is found.
 enum class reduced_in : unsigned char {
-  nowhere,      // not trainable
-  shard,        // in a buffer of its own
-  own_piece,    // in this rank's piece of the full gradient, in its dtype
-  full_front,   // at the front of the full gradient, in fp32, once all ranks have read it
-  local,        // the full gradient is it: a world of one
+  nowhere,     // not trainable
+  shard,       // in a buffer of its own
+  own_piece,   // in this rank's piece of the full gradient, in its dtype
+  full_front,  // at the front of the full gradient, in fp32, once all ranks have read it
+  local,       // the full gradient is it: a world of one
 };
 
 struct bucket_plan {
   bool parameter_sharded = false;  // rests as a shard, is gathered into slots
   bool optimizer_sharded = false;
-  bool master = false;             // fp32 master weights apart from the parameters
-  bool full_gradient = false;      // rests in full; if not, it passes through a slot
+  bool master = false;         // fp32 master weights apart from the parameters
+  bool full_gradient = false;  // rests in full; if not, it passes through a slot
   reduced_in reduced = reduced_in::nowhere;
   dtype reduced_type = dtype::fp32;
-  bool gather_gradients = false;   // every rank updates everything: reduced shards are exchanged
+  bool gather_gradients = false;  // every rank updates everything: reduced shards are exchanged
   std::uint64_t parameter_slot_offset = 0;  // bytes, in the unit's slot
   std::uint64_t gradient_slot_offset = 0;
 };
 
 enum class purpose : unsigned char {
-  parameter,         // index: bucket
-  gradient,          // index: bucket; full
-  gradient_shard,    // index: bucket; reduced
-  optimizer,         // index: bucket; master weights if any, then states, each `padded` or `shard`
-  parameter_slot,    // index: slot
-  gradient_slot,     // index: slot
-  reduced_staging,   // index: 0 or 1; a reduced shard on its way to the front of the full gradient
-  gathered_gradient, // one full bucket of reduced gradients in fp32
-  exchange,          // scalars of all ranks
-  staging,           // pieces of master weights on their way
+  parameter,          // index: bucket
+  gradient,           // index: bucket; full
+  gradient_shard,     // index: bucket; reduced
+  optimizer,          // index: bucket; master weights if any, then states, each `padded` or `shard`
+  parameter_slot,     // index: slot
+  gradient_slot,      // index: slot
+  reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
+  gathered_gradient,  // one full bucket of reduced gradients in fp32
+  exchange,           // scalars of all ranks
+  staging,            // pieces of master weights on their way
 };
 
 struct allocation {

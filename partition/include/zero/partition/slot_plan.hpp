@@ -4,11 +4,11 @@
 //
 // Pure arithmetic; the same on every rank.
 
+#include <zero/base/span.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
-
-#include <zero/base/span.hpp>
 
 namespace zero::partition {
 

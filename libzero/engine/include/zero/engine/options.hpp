@@ -32,8 +32,8 @@ enum class addressing : unsigned char {
 
 // Constants of the parameters with one value of parameter_spec::group.
 struct parameter_group {
-  optim::hyper constants = {};          // constants.learning_rate is ignored
-  float learning_rate_factor = 1.0F;    // on the rate given to step()
+  optim::hyper constants = {};        // constants.learning_rate is ignored
+  float learning_rate_factor = 1.0F;  // on the rate given to step()
 };
 
 struct engine_options {
