@@ -48,6 +48,18 @@ std::string with_default(const option& o) {
   throw invalid_argument(e.what());
 }
 
+// Boost takes the next token as the value even if it is an option.
+void refuse_swallowed_options(const po::parsed_options& parsed) {
+  for (const auto& entry : parsed.options) {
+    for (std::size_t i = 1; i < entry.original_tokens.size(); ++i) {
+      const std::string& token = entry.original_tokens[i];
+      if (token.rfind("--", 0) != 0) continue;
+      throw invalid_argument(fmt::format("--{} needs an argument; {} is none (--{}={} if meant)",
+                                         entry.string_key, token, entry.string_key, token));
+    }
+  }
+}
+
 po::parsed_options split(const po::options_description& table, const arguments& given) {
   const po::positional_options_description none;
   try {
@@ -85,6 +97,7 @@ void option_set::parse(const arguments& given) {
     for (const option& o : s.options) describe(table, o, o.meaning);
   }
   const po::parsed_options parsed = split(table, given);
+  refuse_swallowed_options(parsed);
   for (const section& s : sections_) {
     for (const option& o : s.options) {
       const std::string name = long_name(o);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -59,7 +60,9 @@ void write_whole(const std::string& folder, const std::string& name, const std::
   if (!file.is_open()) throw io_error("open", path, errno);
   try {
     write_all(file.get(), text, path);
-    fchmod(file.get(), 0644);
+    const mode_t mask = umask(0);
+    umask(mask);
+    fchmod(file.get(), 0666 & ~mask);  // as if the user had made it
     if (std::rename(beside.c_str(), path.c_str()) != 0) throw io_error("rename", path, errno);
   } catch (...) {
     unlink(beside.c_str());
