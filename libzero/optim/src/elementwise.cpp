@@ -25,8 +25,8 @@ struct convert_pass {
     store_pair<Streaming>(d, lo, hi, out + i);
   }
   HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
-    const staged_pair<In> from(in + i, n);
-    staged_pair<Out> to(nullptr, 0);
+    const padded_pair<In> from(in + i, n);
+    padded_pair<Out> to(nullptr, 0);
     convert_pass{from.elements, to.elements}.template pair<false>(d, 0);
     to.copy_to(out + i, n);
   }
@@ -45,8 +45,8 @@ struct accumulate_pass {
     store_pair<Streaming>(d, lo, hi, out + i);
   }
   HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
-    const staged_pair<In> from(in + i, n);
-    staged_pair<Out> to(out + i, n);
+    const padded_pair<In> from(in + i, n);
+    padded_pair<Out> to(out + i, n);
     accumulate_pass{from.elements, to.elements}.template pair<false>(d, 0);
     to.copy_to(out + i, n);
   }

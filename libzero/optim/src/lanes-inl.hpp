@@ -31,7 +31,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using lanes = hn::ScalableTag<float>;
 using floats = hn::Vec<lanes>;
-// Elements of a pair of vectors, at most; what a partial pair is staged in.
+// Elements of a pair of vectors, at most; what part of a pair is padded to.
 constexpr std::size_t pair_capacity = 2 * hn::MaxLanes(lanes());
 
 // a * b + c, rounded once.
@@ -180,8 +180,8 @@ HWY_INLINE void for_pairs(lanes d, const Pass& pass, std::size_t count, const T*
 
 // Up to a pair of elements, copied so that a whole pair can be loaded and stored.
 template <class T>
-struct staged_pair {
-  HWY_INLINE staged_pair(const T* from, std::size_t n) {
+struct padded_pair {
+  HWY_INLINE padded_pair(const T* from, std::size_t n) {
     if (n > 0) std::memcpy(elements, from, n * sizeof(T));
   }
   HWY_INLINE void copy_to(T* to, std::size_t n) const { std::memcpy(to, elements, n * sizeof(T)); }

@@ -52,12 +52,12 @@ struct update_pass {
 
   HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
     constexpr bool copies = !std::is_same_v<Parameter, no_copy>;
-    staged_pair<float> w(master + i, n), s0(state0 + i, n);
-    staged_pair<float> s1(state1 + (Rule::states == 2 ? i : 0), Rule::states == 2 ? n : 0);
-    staged_pair<Gradient> g(gradient + i, n);
-    staged_pair<Parameter> p(nullptr, 0);
-    const update_pass staged{rule, w.elements, g.elements, s0.elements, s1.elements, p.elements};
-    staged.template pair<false>(d, 0);
+    padded_pair<float> w(master + i, n), s0(state0 + i, n);
+    padded_pair<float> s1(state1 + (Rule::states == 2 ? i : 0), Rule::states == 2 ? n : 0);
+    padded_pair<Gradient> g(gradient + i, n);
+    padded_pair<Parameter> p(nullptr, 0);
+    const update_pass padded{rule, w.elements, g.elements, s0.elements, s1.elements, p.elements};
+    padded.template pair<false>(d, 0);
     w.copy_to(master + i, n);
     s0.copy_to(state0 + i, n);
     if constexpr (Rule::states == 2) s1.copy_to(state1 + i, n);

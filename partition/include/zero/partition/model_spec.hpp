@@ -19,10 +19,10 @@ struct parameter_spec {
   int group = 0;  // which set of optimizer constants it takes
   // Name of an earlier parameter whose storage this one is (same shape). It then owns nothing:
   // one storage, one gradient, one update, under several names.
-  std::string tied_to;
+  std::string tied_to = {};
   // Where it lies in the client's own tensor when units are slices of stacked tensors, as in
   // llm.c: name of that tensor, and the first element of the slice. Empty: a tensor of its own.
-  std::string stacked_in;
+  std::string stacked_in = {};
   std::uint64_t stacked_offset = 0;
 };
 

@@ -41,8 +41,9 @@ struct engine_options {
   partition::sharding_policy policy = {};
   gradient_storage gradients = gradient_storage::fp32;
   optim::algorithm algorithm = optim::algorithm::adamw;
-  std::vector<parameter_group> groups = {parameter_group{}};  // by parameter_spec::group
-  double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
+  std::vector<parameter_group> groups =
+      std::vector<parameter_group>(1);  // by parameter_spec::group
+  double clip_norm = 0.0;               // global L2 norm gradients are scaled down to; 0: never
   optim::loss_scale_options loss_scale = {};
   int accumulate = 1;  // the most reductions of one unit between two steps; >= 1
   reduce_at reduction = reduce_at::micro_batch;
