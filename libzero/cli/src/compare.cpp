@@ -65,6 +65,7 @@ void add_run(json& report, json run) {
 
 int conclude(const json& report, const std::string& folder) {
   const json& runs = report.at("runs");
+  fmt::print("{}\n\n", describe_text(report.at("text")));
   fmt::print("{}\n", format_table(runs));
   const std::vector<std::string> found = differences(runs);
   if (found.empty()) {

@@ -56,14 +56,6 @@ option list(std::string name, std::string meaning, std::vector<T>& target,
 
 }  // namespace
 
-const char* name_of(offload_tier tier) noexcept {
-  switch (tier) {
-    case offload_tier::none:
-      return "none";
-  }
-  return "";
-}
-
 option_set compare_option_set(compare_options& o) {
   option_set set("compare", "[OPTION...]",
                  "Trains the same model from the same seed on the same text once per stage and\n"

@@ -23,6 +23,4 @@ struct compare_options {
 // The command line of one rank of one run, after "zero".
 [[nodiscard]] arguments train_arguments(const compare_options& o, int stage, offload_tier offload);
 
-[[nodiscard]] const char* name_of(offload_tier tier) noexcept;
-
 }  // namespace zero::cli

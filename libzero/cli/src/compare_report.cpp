@@ -61,6 +61,13 @@ std::string name_of_run(const json& run) {
   return offload == "none" ? stage : fmt::format("{}, offload {}", stage, offload);
 }
 
+std::string describe_text(const json& text) {
+  const std::size_t files = text.at("files").size();
+  return fmt::format("Text: {} bytes{}, SHA-256 {}", text.at("bytes").get<std::uint64_t>(),
+                     files == 0 ? "" : fmt::format(" in {} file{}", files, files == 1 ? "" : "s"),
+                     text.at("sha256").get<std::string>());
+}
+
 std::vector<std::string> differences(const json& runs) {
   std::vector<std::string> found;
   for (const json& run : runs) {

@@ -17,6 +17,9 @@ namespace zero::cli {
 // Two tables, one row a run: speed and digest; memory predicted and measured.
 [[nodiscard]] std::string format_table(const nlohmann::ordered_json& runs);
 
+// "Text: 123 bytes in 4 files, SHA-256 ...", from a run's "text".
+[[nodiscard]] std::string describe_text(const nlohmann::ordered_json& text);
+
 // "stage 2", "stage 2, offload cpu".
 [[nodiscard]] std::string name_of_run(const nlohmann::ordered_json& run);
 

@@ -50,6 +50,18 @@ void check_writable(const std::string& folder) {
   }
 }
 
+void check_writable_file(const std::string& path) {
+  const auto refuse = [&path](const char* why) {
+    throw invalid_argument(fmt::format("'{}' cannot be written: {}", path, why));
+  };
+  std::error_code failure;
+  if (fs::is_directory(path, failure)) refuse(std::strerror(EISDIR));
+  const bool exists = fs::exists(path, failure);
+  const fs::path folder = fs::path(path).parent_path();
+  const std::string asked = exists ? path : folder.empty() ? "." : folder.string();
+  if (access(asked.c_str(), exists ? W_OK : W_OK | X_OK) != 0) refuse(std::strerror(errno));
+}
+
 void write_whole(const std::string& folder, const std::string& name, const std::string& text) {
   std::error_code failure;
   fs::create_directories(folder, failure);

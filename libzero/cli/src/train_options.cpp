@@ -146,6 +146,14 @@ std::vector<std::string> dimensions(const common_options& o, bool given) {
 
 }  // namespace
 
+const char* name_of(offload_tier tier) noexcept {
+  switch (tier) {
+    case offload_tier::none:
+      return "none";
+  }
+  return "";
+}
+
 void add_options(option_set& set, common_options& o) {
   add_model(set, o);
   add_batch(set, o);
@@ -186,7 +194,7 @@ option_set train_option_set(train_options& o) {
   return set;
 }
 
-trainer::gpt_config model_of(const common_options& o) {
+trainer::gpt_config chosen_model(const common_options& o) {
   const std::vector<std::string> given = dimensions(o, true);
   if (given.empty()) {
     try {
@@ -220,7 +228,7 @@ int sequence_of(const common_options& o, const trainer::gpt_config& model) {
 }
 
 void check(const common_options& o, int ranks) {
-  const trainer::gpt_config model = model_of(o);
+  const trainer::gpt_config model = chosen_model(o);
   if (sequence_of(o, model) > model.context) {
     throw invalid_argument(
         fmt::format("--sequence {} is not accepted; expected at most {}, the context of the model",

@@ -22,6 +22,7 @@ namespace zero::cli {
 
 // Where state rests when it is not in use, and where is computed; each with one choice so far.
 enum class offload_tier : unsigned char { none };
+[[nodiscard]] const char* name_of(offload_tier tier) noexcept;
 enum class compute_device : unsigned char { cpu };
 
 // dynamic, or a fixed factor.
@@ -90,7 +91,7 @@ void add_options(option_set& set, train_options& o);
 
 // The model that is meant. Throws invalid_argument for an unknown name, numbers that are missing,
 // stand beside a name, or make no model.
-[[nodiscard]] trainer::gpt_config model_of(const common_options& o);
+[[nodiscard]] trainer::gpt_config chosen_model(const common_options& o);
 
 // Tokens of a sequence: the model's context unless told otherwise.
 [[nodiscard]] int sequence_of(const common_options& o, const trainer::gpt_config& model);
