@@ -9,24 +9,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#ifndef ZERO_COLLECTIVES_SUM_ONCE
-#define ZERO_COLLECTIVES_SUM_ONCE
-namespace zero::collectives {
-
-// Sums from this size on are written past the caches: they would push out more than they keep,
-// and a line written whole need not be read first. Measured: 1.2 times the rate at 16 MiB.
-inline constexpr std::size_t streamed_bytes = std::size_t{2} << 20;
-
-inline bool is_source(const void* const* from, std::size_t sources, const void* out) noexcept {
-  for (std::size_t s = 0; s < sources; ++s) {
-    if (from[s] == out) return true;
-  }
-  return false;
-}
-
-}  // namespace zero::collectives
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace zero::collectives::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -125,11 +107,22 @@ HWY_INLINE void store(floats d, vector v, Half* to) {
   hn::StoreU(round_to(d, v, to), halves(), reinterpret_cast<std::uint16_t*>(to));
 }
 
-// Past the caches; `to` is aligned to the vector.
-HWY_INLINE void stream(floats d, vector v, float* to) { hn::Stream(v, d, to); }
+// Two vectors, past the caches; `to` is aligned to a whole vector.
+HWY_INLINE void stream(floats d, vector u, vector v, float* to) {
+  hn::Stream(u, d, to);
+  hn::Stream(v, d, to + hn::Lanes(d));
+}
 template <typename Half>
-HWY_INLINE void stream(floats d, vector v, Half* to) {
-  hn::Stream(round_to(d, v, to), halves(), reinterpret_cast<std::uint16_t*>(to));
+HWY_INLINE void stream(floats d, vector u, vector v, Half* to) {
+#if HWY_TARGET == HWY_SCALAR
+  store(d, u, to);
+  store(d, v, to + 1);
+#else
+  // As one: half a vector cannot be streamed.
+  const hn::Repartition<std::uint16_t, floats> both;
+  hn::Stream(hn::Combine(both, round_to(d, v, to), round_to(d, u, to)), both,
+             reinterpret_cast<std::uint16_t*>(to));
+#endif
 }
 
 HWY_INLINE void store_scalar(float v, float* to) { *to = v; }
@@ -137,6 +130,17 @@ HWY_INLINE void store_scalar(float v, bf16_t* to) { *to = to_bf16(v); }
 HWY_INLINE void store_scalar(float v, fp16_t* to) { *to = to_fp16(v); }
 
 // ---- the sum ----------------------------------------------------------------------------------
+
+// Sums from this size on are written past the caches: they would push out more than they keep,
+// and a line written whole need not be read first. Measured: 1.2 times the rate at 16 MiB.
+constexpr std::size_t streamed_bytes = std::size_t{2} << 20;
+
+HWY_INLINE bool is_source(const void* const* from, std::size_t sources, const void* out) {
+  for (std::size_t s = 0; s < sources; ++s) {
+    if (from[s] == out) return true;
+  }
+  return false;
+}
 
 template <typename In, typename Out>
 HWY_INLINE void sum_one(const void* const* from, std::size_t sources, Out* out, bool adds,
@@ -159,7 +163,7 @@ HWY_NOINLINE void sum_of(const void* const* from, std::size_t sources, void* to,
       count * sizeof(Out) >= streamed_bytes && !adds && !is_source(from, sources, to);
   std::size_t i = 0;
   if (streams) {  // up to the first aligned element
-    while (reinterpret_cast<std::uintptr_t>(out + i) % (n * sizeof(Out)) != 0) {
+    while (reinterpret_cast<std::uintptr_t>(out + i) % (n * sizeof(float)) != 0) {
       sum_one<In>(from, sources, out, false, i++);
     }
   }
@@ -175,10 +179,8 @@ HWY_NOINLINE void sum_of(const void* const* from, std::size_t sources, void* to,
     }
     Out* const q = out + i;
     if (streams) {
-      stream(d, a, q);
-      stream(d, b, q + n);
-      stream(d, c, q + 2 * n);
-      stream(d, e, q + 3 * n);
+      stream(d, a, b, q);
+      stream(d, c, e, q + 2 * n);
       continue;
     }
     if (adds) {
