@@ -163,7 +163,6 @@ TEST(deadline, names_the_rank_that_does_not_come) {
     std::atomic<int> thrown{0};
     const auto errors = try_ranks(size, [&](communicator& ranks) {
       ranks.set_deadline(200ms);
-      ranks.barrier().wait();
       if (ranks.rank() == 1) return all_threw.wait();  // busy with something else
       const auto begin = std::chrono::steady_clock::now();
       try {
@@ -187,7 +186,7 @@ TEST(deadline, names_the_rank_that_does_not_come) {
         std::rethrow_exception(error);
       } catch (const peer_lost& lost) {
         EXPECT_EQ(lost.ranks, std::vector<int>{1});
-        EXPECT_NE(std::string(lost.what()).find("for rank 1 to begin operation 1, barrier 'late'"),
+        EXPECT_NE(std::string(lost.what()).find("for rank 1 to begin operation 0, barrier 'late'"),
                   std::string::npos)
             << lost.what();
       }
@@ -297,8 +296,11 @@ TEST(leaving, with_peers_waiting_is_told_by_name) {
   std::vector<std::thread> threads;
   for (int rank = 0; rank < 3; ++rank) {
     threads.emplace_back([&, rank, ranks = world.join(rank)]() mutable {
-      ranks->barrier().wait();
-      if (rank == 1) return ranks.reset();
+      const completion done = ranks->barrier();
+      if (rank == 1) {
+        done.wait();
+        return ranks.reset();
+      }
       try {
         ranks->barrier({{}, "after", 0}).wait();
         ADD_FAILURE() << "no error";
@@ -362,25 +364,26 @@ TEST(freeing, memory_in_use_is_told_before_it_is_gone) {
 
 TEST(report_lost, reaches_every_rank_and_every_group) {
   auto world = collectives::shared_memory_world::create(4, 1 << 20);
-  std::atomic<int> waiting{0};
+  std::promise<void> over;
+  const std::shared_future<void> reported(over.get_future());
   std::vector<std::thread> threads;
   for (int rank = 0; rank < 4; ++rank) {
     threads.emplace_back([&, rank, ranks = world.join(rank)]() mutable {
-      const auto pair = ranks->split(rank / 2, rank);
-      ++waiting;
-      if (rank == 3) return;  // gone without a word: its lane and group end here
       try {
-        // Ranks 0 and 1 wait in a group without rank 3, and go on for ever.
+        const auto pair = ranks->split(rank / 2, rank);
+        if (rank == 3) reported.wait();
+        // Ranks 0 and 1 wait in a group without rank 3, and go on for ever; rank 2 waits for it.
         while (true) (rank < 2 ? pair : ranks)->barrier().wait();
       } catch (const peer_lost& lost) {
         EXPECT_EQ(lost.ranks, std::vector<int>{3}) << lost.what();
+        EXPECT_NE(std::string(lost.what()).find("signal 9"), std::string::npos) << lost.what();
       }
     });
   }
-  threads[3].join();
   world.report_lost(3, "killed by signal 9");
   world.report_lost(2, "too late to be first");
-  for (int rank = 0; rank < 3; ++rank) threads[static_cast<std::size_t>(rank)].join();
+  over.set_value();
+  for (std::thread& t : threads) t.join();
 }
 
 TEST(poison, of_a_group_leaves_the_world_as_it_is) {
