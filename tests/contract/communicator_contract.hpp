@@ -126,7 +126,7 @@ class elements {
 class communicator_contract : public ::testing::TestWithParam<backend> {
  protected:
   // Odd ones, none, fewer than ranks, one that needs several staged pieces.
-  static constexpr std::size_t counts[] = {0, 1, 2, 31, 1009, 70001};
+  static constexpr std::size_t counts[] = {0, 1, 2, 31, 1009, 40009};
   static constexpr dtype arithmetic[] = {dtype::fp32, dtype::bf16, dtype::fp16};
 
   static void each_world(const std::function<void(communicator&)>& body) {
@@ -314,7 +314,7 @@ TEST_P(communicator_contract, reduce_scatter_in_place) {
 TEST_P(communicator_contract, all_reduce_gives_every_rank_the_same_sum) {
   each_world([](communicator& ranks) {
     for (const dtype type : arithmetic) {
-      for (const std::size_t count : {0, 1, 2, 3, 5, 1009, 600011}) {
+      for (const std::size_t count : {0, 1, 2, 3, 5, 1009, 300007}) {
         for (int variant = 0; variant < 3; ++variant) {
           SCOPED_TRACE(describe(type, count, variant));
           const elements data(ranks, place_of(variant, ranks.rank()), count, type);
@@ -368,7 +368,7 @@ TEST_P(communicator_contract, broadcast_from_every_root) {
   each_world([](communicator& ranks) {
     for (int root = 0; root < ranks.size(); ++root) {
       for (const dtype type : {dtype::byte, dtype::fp32}) {
-        for (const std::size_t count : {0, 1, 1009, 1300003}) {
+        for (const std::size_t count : {0, 1, 1009, 600011}) {
           for (int variant = 0; variant < 3; ++variant) {
             SCOPED_TRACE(describe(type, count, variant));
             const elements data(ranks, place_of(variant, ranks.rank()), count, type);

@@ -60,7 +60,12 @@ bool shared_memory_communicator::run(std::uint64_t k, const record& r) {
   event.where = zero::lane::communication;
   event.unit = r.op.tag;
   if (trace_ != nullptr) event.begin = trace_clock();
-  if (!mover_.run(k, r.own, patience())) return false;
+  // Either this sees the poison, or who threw it sees `moving_` and waits for it.
+  moving_.store(true);
+  const bool went = group_.poisoned() == nullptr && mover_.run(k, r.own, patience());
+  moving_.store(false);
+  if (group_.poisoned() != nullptr) ring(group_.own_caller());
+  if (!went) return false;
   if (trace_ != nullptr) {
     event.end = trace_clock();
     trace_->record(event);

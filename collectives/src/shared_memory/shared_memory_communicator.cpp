@@ -242,6 +242,10 @@ bool shared_memory_communicator::ready(std::uint64_t ticket) const noexcept {
 void shared_memory_communicator::check_usable() const {
   const poison_record* const poison = group_.poisoned();
   if (poison == nullptr) return;
+  // Who catches this frees the memory. The lane stops at the end of its piece.
+  ring(group_.own_lane());
+  wait_on(
+      group_.own_caller(), [&] { return !moving_.load(); }, steady::time_point::max());
   if (failed_.load()) std::rethrow_exception(own_error_);
   throw_poison(*poison);
 }

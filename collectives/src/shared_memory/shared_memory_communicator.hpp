@@ -66,6 +66,7 @@ class shared_memory_communicator final : public communicator,
   completion queue(operation op, const_typed_span in, typed_span out, const call& how);
   void place(record& r, const_typed_span in, typed_span out) const noexcept;
   void wait_for_work_before(const call& how);
+  // Throws the first error, if there is one, once the lane has let go of the caller's memory.
   void check_usable() const;
   // In a catch block: keeps the exception for this rank's waits and poisons the group for peers.
   void fail() noexcept;
@@ -86,6 +87,7 @@ class shared_memory_communicator final : public communicator,
   std::atomic<std::uint64_t> queued_{0};
   std::atomic<std::int64_t> deadline_;  // milliseconds
   std::atomic<bool> stop_{false};
+  std::atomic<bool> moving_{false};  // the lane uses the memory of an operation
   trace_recorder* trace_ = nullptr;
   std::atomic<bool> failing_{false};
   std::atomic<bool> failed_{false};  // own_error_ is there
