@@ -11,8 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace zero::cli {
 namespace {
 
@@ -27,12 +25,12 @@ optim::loss_scale_options loss_scale_of(const common_options& o) {
 }
 
 // Group 0 are matrices; group 1, biases and norms, does not decay.
-std::vector<optim::hyper> groups_of(const common_options& o) {
-  optim::hyper matrices = optim::default_hyper(o.optimizer);
-  matrices.learning_rate = 1.0F;  // times the schedule's rate
-  matrices.weight_decay = static_cast<float>(o.weight_decay);
-  optim::hyper vectors = matrices;
-  vectors.weight_decay = 0.0F;
+std::vector<parameter_group> groups_of(const common_options& o) {
+  parameter_group matrices;
+  matrices.constants = optim::default_hyper(o.optimizer);
+  matrices.constants.weight_decay = static_cast<float>(o.weight_decay);
+  parameter_group vectors = matrices;
+  vectors.constants.weight_decay = 0.0F;
   return {matrices, vectors};
 }
 
@@ -62,11 +60,7 @@ void check_memory_budget(const train_options& options, int ranks) {
   const partition::model_spec model =
       trainer::model_of(chosen_model(options.training), options.training.dtype);
   const engine_options engine = engine_options_of(options);
-  std::uint64_t needed = 0;
-  for (int rank = 0; rank < ranks; ++rank) {
-    needed =
-        std::max(needed, sharded_optimizer::predict(model, engine, ranks, rank).predicted_peak);
-  }
+  const std::uint64_t needed = sharded_optimizer::predict(model, engine, ranks).predicted_peak;
   if (needed <= *options.memory_budget) return;
   throw out_of_memory(
       fmt::format("--memory-budget {} is too small; the smallest that would do is {} ({})",
