@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Signals, Interrupted, testing::Values(SIGINT, SIGTERM, 
 
 TEST_F(Launch, EndsStubbornRanksWhenInterrupted) {
   running r(command(2, {"stubborn", "99", "0"}), {mark_});
-  while (processes_marked(mark_).size() < 3) usleep(1000);
+  ASSERT_TRUE(r.wait_for_output("stubborn", 2));
   kill(r.id(), SIGINT);
   const auto begin = std::chrono::steady_clock::now();
   const ran ended = r.finish();

@@ -25,10 +25,8 @@ struct subcommand {
 };
 
 constexpr std::array subcommands{
-#ifdef ZERO_HAS_TRAINER
     subcommand{"compare", "train one model at several stages and compare every bit", run_compare},
     subcommand{"train", "train the reference GPT", run_train},
-#endif
     subcommand{"launch", "start ranks of any program on this machine", run_launch},
     subcommand{"info", "what was compiled in and what works here", run_info},
 };
