@@ -8,7 +8,7 @@
 #include <cmath>
 #include <stdexcept>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 double rounded(double value, dtype type) {
@@ -123,4 +123,4 @@ dense_result train_dense(const toy_run& run, int world) {
   return result;
 }
 
-}  // namespace zero::test
+}  // namespace zero::testing

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 toy_run base_run(int stage, dtype type = dtype::fp32) {
@@ -67,8 +67,8 @@ void expect_near_dense(const toy_result& got, const toy_run& run, int world, dou
   }
 }
 
-class worlds : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(equivalence, worlds, testing::Values(1, 2, 3, 4, 7));
+class worlds : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(equivalence, worlds, ::testing::Values(1, 2, 3, 4, 7));
 
 TEST_P(worlds, stages_agree_with_each_other_and_with_the_dense_reference_in_fp32) {
   const toy_result first = train_and_check(GetParam(), base_run(0));
@@ -207,4 +207,4 @@ TEST(digest, notices_one_changed_element) {
 }
 
 }  // namespace
-}  // namespace zero::test
+}  // namespace zero::testing

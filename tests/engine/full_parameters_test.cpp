@@ -10,7 +10,7 @@
 
 #include <vector>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 engine_options at_stage(int stage) {
@@ -26,9 +26,10 @@ void fill(sharded_optimizer& optimizer) {
   });
 }
 
-class regions : public testing::TestWithParam<std::tuple<int, int>> {};
+class regions : public ::testing::TestWithParam<std::tuple<int, int>> {};
 INSTANTIATE_TEST_SUITE_P(full_parameters, regions,
-                         testing::Combine(testing::Values(1, 2, 3), testing::Values(0, 1, 2, 3)));
+                         ::testing::Combine(::testing::Values(1, 2, 3),
+                                            ::testing::Values(0, 1, 2, 3)));
 
 TEST_P(regions, show_every_parameter_and_give_their_memory_back) {
   const auto [world, stage] = GetParam();
@@ -113,4 +114,4 @@ TEST_P(regions, master_weights_stream_in_registration_order_with_tied_ones_once)
 }
 
 }  // namespace
-}  // namespace zero::test
+}  // namespace zero::testing

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 engine_options plain() {
@@ -107,4 +107,4 @@ TEST(options, that_cannot_be_are_refused_before_anything_is_allocated) {
 }
 
 }  // namespace
-}  // namespace zero::test
+}  // namespace zero::testing

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 engine_options sharded(int prefetch) {
@@ -184,4 +184,4 @@ TEST(gradients, of_frozen_and_empty_parameters_have_no_memory) {
 }
 
 }  // namespace
-}  // namespace zero::test
+}  // namespace zero::testing

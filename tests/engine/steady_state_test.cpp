@@ -26,7 +26,7 @@ void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 void one_step(sharded_optimizer& optimizer, int micro_batches) {
@@ -65,4 +65,4 @@ TEST(steady_state, allocates_nothing) {
 }
 
 }  // namespace
-}  // namespace zero::test
+}  // namespace zero::testing

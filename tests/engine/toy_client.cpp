@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-namespace zero::test {
+namespace zero::testing {
 namespace {
 
 float load(const_typed_span values, std::uint64_t i) {
@@ -152,4 +152,4 @@ toy_result train_toy(collectives::communicator& ranks, const toy_run& run) {
   return result;
 }
 
-}  // namespace zero::test
+}  // namespace zero::testing

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace zero::test {
+namespace zero::testing {
 
 struct toy_run {
   engine_options options;
@@ -51,4 +51,4 @@ struct dense_result {
 };
 [[nodiscard]] dense_result train_dense(const toy_run& run, int world);
 
-}  // namespace zero::test
+}  // namespace zero::testing

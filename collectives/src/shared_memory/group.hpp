@@ -56,6 +56,18 @@ class group {
   void finish(std::uint64_t k) noexcept;
   [[nodiscard]] std::uint64_t completed() const noexcept { return block_.completed.load(); }
 
+  // Blocks on a bell of this rank until done() or for `patience`; returns the last done(). A rank
+  // that is killed after it stored and before it rang leaves others asleep over what they wait
+  // for; so half-way everyone is rung once, or ranks that could go on would look lost as well.
+  template <typename Done>
+  [[nodiscard]] bool wait_for(bell& b, Done done, steady::duration patience) const {
+    const auto begin = steady::now();
+    if (wait_on(b, done, begin + patience / 2)) return true;
+    ring_lanes();
+    ring_callers();
+    return wait_on(b, done, begin + patience);
+  }
+
   // ---- errors
   // Poisons the group; ranks are those of the world, as in every error.
   void poison(error_class kind, const std::vector<int>& world_ranks,

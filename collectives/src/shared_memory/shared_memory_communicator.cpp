@@ -225,7 +225,7 @@ void shared_memory_communicator::wait(std::uint64_t ticket) {
       continue;
     }
     const steady::duration limit = patience();
-    if (wait_on(group_.own_caller(), over, steady::now() + limit)) continue;
+    if (group_.wait_for(group_.own_caller(), over, limit)) continue;
     if (group_.completed() > before) continue;  // slow, but it goes on
     group_.poison_late(ticket, limit);
     if (group_.poisoned() == nullptr && group_.completed() == before) {
