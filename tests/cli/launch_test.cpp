@@ -181,6 +181,13 @@ TEST_F(Launch, WritesEverythingToASlowReader) {
   EXPECT_EQ(ended.output.size(), 2 * (3'000'000 + lines * 5));
 }
 
+TEST_F(Launch, EndsWhenNobodyReadsIt) {
+  const ran r = run(
+      {"sh", "-c", "trap '' PIPE; \"$0\" launch -n 2 -- yes | head -n 1", ZERO_COMMAND}, {mark_});
+  expect_ended(r, 0, 30);  // the exit code is that of head
+  EXPECT_EQ(lines_in(r.output), 1);
+}
+
 TEST_F(Launch, RefusesToRunInsideALauncher) {
   const ran r = run({ZERO_COMMAND, "launch", "-n", "2", "true"}, {mark_, "RANK=0", "WORLD_SIZE=2"});
   expect_ended(r, 2, 5);
