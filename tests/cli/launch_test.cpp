@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Signals, Interrupted, testing::Values(SIGINT, SIGTERM, 
 
 TEST_F(Launch, EndsStubbornRanksWhenInterrupted) {
   running r(command(2, {"stubborn", "99", "0"}), {mark_});
-  while (processes_marked(mark_).size() < 3) usleep(1000);
+  ASSERT_TRUE(r.wait_for_output("stubborn", 2));
   kill(r.id(), SIGINT);
   const auto begin = std::chrono::steady_clock::now();
   const ran ended = r.finish();
@@ -179,6 +179,13 @@ TEST_F(Launch, WritesEverythingToASlowReader) {
   // fold makes lines of 99, the last one without its newline, which is added.
   const std::size_t lines = (3'000'000 + 98) / 99;
   EXPECT_EQ(ended.output.size(), 2 * (3'000'000 + lines * 5));
+}
+
+TEST_F(Launch, EndsWhenNobodyReadsIt) {
+  const ran r = run(
+      {"sh", "-c", "trap '' PIPE; \"$0\" launch -n 2 -- yes | head -n 1", ZERO_COMMAND}, {mark_});
+  expect_ended(r, 0, 30);  // the exit code is that of head
+  EXPECT_EQ(lines_in(r.output), 1);
 }
 
 TEST_F(Launch, RefusesToRunInsideALauncher) {

@@ -87,10 +87,18 @@ void running::take(int timeout_milliseconds) {
 }
 
 bool running::wait_for_output(const std::string& text, int times) {
+  return wait_for(result_.output, text, times);
+}
+
+bool running::wait_for_errors(const std::string& text, int times) {
+  return wait_for(result_.errors, text, times);
+}
+
+bool running::wait_for(const std::string& where, const std::string& text, int times) {
   while (since(begin_) < 30) {
     int found = 0;
-    for (std::size_t at = result_.output.find(text); at != std::string::npos;
-         at = result_.output.find(text, at + 1)) {
+    for (std::size_t at = where.find(text); at != std::string::npos;
+         at = where.find(text, at + 1)) {
       ++found;
     }
     if (found >= times) return true;

@@ -33,9 +33,11 @@ class running {
   [[nodiscard]] pid_t id() const noexcept { return id_; }
   // Blocks until `text` stands in its output so often, for 30 s at most; whether it does.
   bool wait_for_output(const std::string& text, int times);
+  bool wait_for_errors(const std::string& text, int times);
   ran finish();
 
  private:
+  bool wait_for(const std::string& where, const std::string& text, int times);
   void take(int timeout_milliseconds);
   pid_t id_ = -1;
   int pipes_[2] = {-1, -1};

@@ -103,7 +103,11 @@ int act(const cli::rank_identity& identity, const std::vector<std::string>& told
     std::fflush(stdout);
     wait_to_be_ended();
   } else {
-    if (what == "stubborn") signal(SIGTERM, SIG_IGN);
+    if (what == "stubborn") {
+      signal(SIGTERM, SIG_IGN);
+      fmt::print("stubborn\n");
+      std::fflush(stdout);
+    }
     if (what == "orphan") start_an_orphan();
     if (rank != told_number(1)) {
       if (what == "collective") return wait_in_collective(identity);

@@ -8,7 +8,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <optional>
 
 namespace zero::cli {
 namespace {
@@ -27,14 +29,14 @@ std::size_t find_program(const arguments& given) {
   return given.size();
 }
 
-option_set launch_options(int& ranks) {
+option_set launch_options(std::optional<int>& ranks) {
   option_set options(
       "launch", "-n N [--] PROGRAM [ARGUMENT...]",
       "Starts N copies of PROGRAM with RANK, LOCAL_RANK, WORLD_SIZE and\n"
       "LOCAL_WORLD_SIZE set and \"[rank] \" before each line they write. If one fails,\n"
       "the others are ended and its exit code is returned, 128 + signal if it was\n"
       "killed.");
-  options.add(whole("ranks,n", "N", "copies to start (needed)", ranks, {1, 4096}));
+  options.add(whole("ranks,n", "N", "copies to start; needed", ranks, {1, 4096}));
   return options;
 }
 
@@ -55,20 +57,20 @@ int run_launch(const arguments& given) {
   arguments own(given.begin(), split);
   if (!own.empty() && own.back() == "--") own.pop_back();
 
-  int ranks = 0;
+  std::optional<int> ranks;
   option_set options = launch_options(ranks);
   if (asks_for_help(own)) {
     fmt::print("{}", options.help());
     return 0;
   }
   options.parse(own);
-  if (ranks == 0) throw invalid_argument("-n is missing; expected -n N [--] PROGRAM [ARGUMENT...]");
+  if (!ranks) throw invalid_argument("-n is missing; expected -n N [--] PROGRAM [ARGUMENT...]");
   if (split == given.end()) throw invalid_argument("PROGRAM is missing; expected it after -n N");
   require_no_launcher("launch");
 
   ranks_program program;
   program.command.assign(split, given.end());
-  program.ranks = ranks;
+  program.ranks = *ranks;
   program.output = output_of_ranks::prefixed;
   signal_watch signals;
   return exit_code_of(run_ranks(program, signals));

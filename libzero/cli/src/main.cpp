@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
@@ -25,10 +27,8 @@ struct subcommand {
 };
 
 constexpr std::array subcommands{
-#ifdef ZERO_HAS_TRAINER
     subcommand{"compare", "train one model at several stages and compare every bit", run_compare},
     subcommand{"train", "train the reference GPT", run_train},
-#endif
     subcommand{"launch", "start ranks of any program on this machine", run_launch},
     subcommand{"info", "what was compiled in and what works here", run_info},
 };
@@ -92,6 +92,8 @@ int dispatch(const arguments& given) {
 }  // namespace zero::cli
 
 int main(int count, char** values) {
+  // Whoever started us may ignore it; then ranks would work on for a reader that is gone.
+  signal(SIGPIPE, SIG_DFL);
   // A standard stream that is closed would give its number to the next file opened.
   while (true) {
     const int lowest = open("/dev/null", O_RDWR | O_CLOEXEC);

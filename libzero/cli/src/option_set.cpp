@@ -17,21 +17,57 @@ constexpr int grammar = po::command_line_style::unix_style ^ po::command_line_st
 
 std::string long_name(const option& o) { return o.name.substr(0, o.name.find(',')); }
 
-void describe(po::options_description& table, const option& o, const std::string& meaning) {
+void declare(po::options_description& table, const option& o) {
   if (o.values == arity::none) {
-    table.add_options()(o.name.c_str(), meaning.c_str());
+    table.add_options()(o.name.c_str(), "");
     return;
   }
-  auto* value = po::value<arguments>()->value_name(o.value);
+  auto* value = po::value<arguments>();
   if (o.values == arity::many) value->multitoken();
-  table.add_options()(o.name.c_str(), value, meaning.c_str());
+  table.add_options()(o.name.c_str(), value);
 }
 
-std::string with_default(const option& o) {
-  const arguments values = o.show();
-  if (o.values == arity::none) return o.meaning;
-  if (values.empty()) return o.meaning;
-  return fmt::format("{} (default {})", o.meaning, fmt::join(values, " "));
+// "--ranks N, -n N".
+std::string spelling(const option& o) {
+  const std::size_t comma = o.name.find(',');
+  const std::string value = o.value.empty() ? "" : " " + o.value;
+  std::string text = fmt::format("--{}{}", long_name(o), value);
+  if (comma != std::string::npos) text += fmt::format(", -{}{}", o.name.substr(comma + 1), value);
+  return text;
+}
+
+// What an option means, in words that stay whole.
+arguments words_of(const option& o) {
+  arguments words;
+  std::istringstream meaning(o.meaning);
+  for (std::string word; meaning >> word;) words.push_back(word);
+  const arguments values = o.values == arity::none ? arguments{} : o.show();
+  if (!values.empty()) words.push_back(fmt::format("(default {})", fmt::join(values, " ")));
+  return words;
+}
+
+std::string help_of(const option& o) {
+  constexpr std::size_t indent = 34;
+  constexpr std::size_t width = 100;
+  std::string text;
+  std::string line = "  " + spelling(o);
+  const auto end_line = [&] {
+    text += line + "\n";
+    line.clear();
+  };
+  if (line.size() + 2 > indent) end_line();
+  line.resize(indent, ' ');
+  for (const std::string& word : words_of(o)) {
+    if (line.size() + word.size() > width && line.size() > indent) {
+      line.pop_back();
+      end_line();
+      line.resize(indent, ' ');
+    }
+    line += word + " ";
+  }
+  line.pop_back();
+  end_line();
+  return text;
 }
 
 // Boost's own words, without its quotes around a canonical name and on one line.
@@ -94,7 +130,7 @@ void option_set::add(option o) {
 void option_set::parse(const arguments& given) {
   po::options_description table;
   for (const section& s : sections_) {
-    for (const option& o : s.options) describe(table, o, o.meaning);
+    for (const option& o : s.options) declare(table, o);
   }
   const po::parsed_options parsed = split(table, given);
   refuse_swallowed_options(parsed);
@@ -123,15 +159,13 @@ void option_set::parse(const arguments& given) {
 }
 
 std::string option_set::help() const {
-  std::ostringstream text;
-  text << "usage: zero " << subcommand_ << (usage_.empty() ? "" : " ") << usage_ << "\n\n"
-       << purpose_ << "\n";
+  std::string text = fmt::format("usage: zero {}{}{}\n\n{}\n", subcommand_,
+                                 usage_.empty() ? "" : " ", usage_, purpose_);
   for (const section& s : sections_) {
-    po::options_description table(s.title, 100, 60);
-    for (const option& o : s.options) describe(table, o, with_default(o));
-    text << "\n" << table;
+    text += "\n" + s.title + ":\n";
+    for (const option& o : s.options) text += help_of(o);
   }
-  return text.str();
+  return text;
 }
 
 arguments option_set::to_arguments() const {

@@ -41,8 +41,9 @@ std::string readable(const json& tokens, int vocabulary) {
 
 void print_summary(const json& run) {
   const json& model = run.at("model");
-  fmt::print("{}: {} parameters, {} ranks\n", model.at("name").get<std::string>(),
-             model.at("parameters").get<std::uint64_t>(), run.at("ranks").get<int>());
+  const int ranks = run.at("ranks").get<int>();
+  fmt::print("{}: {} parameters, {} rank{}\n", model.at("name").get<std::string>(),
+             model.at("parameters").get<std::uint64_t>(), ranks, ranks == 1 ? "" : "s");
   fmt::print("{}\n", describe_text(run.at("text")));
   fmt::print("{}", format_table(json::array({run})));
   if (run.contains("sample")) {

@@ -1,0 +1,140 @@
+// The options of train and compare: the model that is meant, what goes together, and that a rank
+// process is told exactly what its starter was.
+
+#include "train_options.hpp"
+
+#include "compare_options.hpp"
+#include "train_rank.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <gtest/gtest.h>
+
+namespace zero::cli {
+namespace {
+
+train_options parsed(const arguments& given) {
+  train_options o;
+  train_option_set(o).parse(given);
+  return o;
+}
+
+TEST(TrainOptions, TheModelIsGpt3mUnlessSaid) {
+  EXPECT_EQ(chosen_model(parsed({}).training).name, "gpt-3m");
+  EXPECT_EQ(chosen_model(parsed({"--model", "gpt-4m-odd"}).training).channels, 255);
+  const auto custom = chosen_model(parsed({"--layers", "3", "--channels", "12", "--heads", "4",
+                                           "--vocabulary", "300", "--context", "9"})
+                                       .training);
+  EXPECT_EQ(custom.layers, 3);
+  EXPECT_EQ(custom.channels, 12);
+  EXPECT_EQ(custom.heads, 4);
+  EXPECT_EQ(custom.vocabulary, 300);
+  EXPECT_EQ(custom.context, 9);
+}
+
+TEST(TrainOptions, ASequenceIsTheContextUnlessSaid) {
+  const auto whole = parsed({"--model", "gpt-11m"}).training;
+  EXPECT_EQ(sequence_of(whole, chosen_model(whole)), 256);
+  const auto part = parsed({"--model", "gpt-11m", "--sequence", "17"}).training;
+  EXPECT_EQ(sequence_of(part, chosen_model(part)), 17);
+}
+
+// Every option away from its default survives the way to a rank process.
+TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
+  const arguments given{"--stage=3",
+                        "--memory-budget=1GiB",
+                        "--layers=3",
+                        "--channels=12",
+                        "--heads=4",
+                        "--vocabulary=300",
+                        "--context=90",
+                        "--text=a b",
+                        "--text=--c",
+                        "--steps=7",
+                        "--batch=6",
+                        "--sequence=5",
+                        "--accumulate=2",
+                        "--reduce-at=boundary",
+                        "--seed=18446744073709551615",
+                        "--dtype=fp16",
+                        "--gradient-dtype=same",
+                        "--optimizer=lion",
+                        "--learning-rate=0.1",
+                        "--schedule=cosine",
+                        "--warmup-steps=3",
+                        "--final-learning-rate-fraction=0.3",
+                        "--weight-decay=0.01",
+                        "--clip-norm=1e-05",
+                        "--loss-scale=1024",
+                        "--prefetch=2",
+                        "--addressing=stable",
+                        "--layout=whole",
+                        "--resident-bytes=4KiB",
+                        "--recompute",
+                        "--deadline=2.5",
+                        "--init-from=i",
+                        "--export=e",
+                        "--sample=4",
+                        "--trace=t"};
+  train_options first = parsed(given);
+  const arguments written = train_option_set(first).to_arguments();
+  EXPECT_EQ(written.size(), given.size() + 2);  // and --offload=none, --device=cpu
+  train_options second = parsed(written);
+  EXPECT_EQ(train_option_set(second).to_arguments(), written);
+  EXPECT_EQ(second.training.seed, 18446744073709551615U);
+  EXPECT_EQ(second.training.learning_rate, 0.1);
+  EXPECT_EQ(second.training.clip_norm, 1e-5);
+  EXPECT_EQ(second.training.text, (std::vector<std::string>{"a b", "--c"}));
+  EXPECT_TRUE(second.training.recompute);
+}
+
+TEST(TrainOptions, CompareTellsItsRanksAllButTheStage) {
+  compare_options o;
+  compare_option_set(o).parse({"--seed", "9", "--stages", "3,1", "--optimizer", "sgd"});
+  EXPECT_EQ(o.stages, (std::vector<int>{3, 1}));
+  arguments told = train_arguments(o, 3, offload_tier::none);
+  ASSERT_EQ(told.front(), "train");
+  told.erase(told.begin());
+  const train_options rank = parsed(told);
+  EXPECT_EQ(rank.stage, 3);
+  EXPECT_EQ(rank.training.seed, 9U);
+  EXPECT_EQ(rank.training.optimizer, optim::algorithm::sgd);
+  EXPECT_FALSE(rank.ranks.has_value());
+}
+
+TEST(TrainOptions, LossScaleIsDynamicForFp16Alone) {
+  EXPECT_TRUE(engine_options_of(parsed({"--dtype", "fp16"})).loss_scale.dynamic);
+  EXPECT_FALSE(engine_options_of(parsed({"--dtype", "bf16"})).loss_scale.dynamic);
+  EXPECT_EQ(engine_options_of(parsed({"--dtype", "bf16"})).loss_scale.initial, 1.0F);
+  const auto fixed = engine_options_of(parsed({"--dtype", "fp16", "--loss-scale", "256"}));
+  EXPECT_FALSE(fixed.loss_scale.dynamic);
+  EXPECT_EQ(fixed.loss_scale.initial, 256.0F);
+  EXPECT_TRUE(engine_options_of(parsed({"--loss-scale", "dynamic"})).loss_scale.dynamic);
+}
+
+TEST(TrainOptions, MatricesDecayAndVectorsDoNot) {
+  const auto engine = engine_options_of(parsed({"--weight-decay", "0.25"}));
+  ASSERT_EQ(engine.groups.size(), 2U);
+  EXPECT_EQ(engine.groups[0].constants.weight_decay, 0.25F);
+  EXPECT_EQ(engine.groups[1].constants.weight_decay, 0.0F);
+}
+
+TEST(TrainOptions, ABudgetIsCheckedWithoutAllocating) {
+  // Parameters, gradients and two states of GPT-2 XL in fp32 are 16 bytes a parameter.
+  const auto xl = [](const std::string& budget) {
+    return parsed({"--model", "gpt2-xl", "--memory-budget", budget});
+  };
+  EXPECT_NO_THROW(check_memory_budget(xl("40GiB"), 1));
+  try {
+    check_memory_budget(xl("20GiB"), 1);
+    FAIL();
+  } catch (const out_of_memory& e) {
+    EXPECT_EQ(e.kind(), error_class::resource);
+    EXPECT_EQ(e.available, std::uint64_t{20} << 30);
+    EXPECT_GE(e.requested, 16 * std::uint64_t{1'557'000'000});
+    EXPECT_NE(std::string(e.what()).find(std::to_string(e.requested)), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace zero::cli
