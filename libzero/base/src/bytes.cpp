@@ -61,8 +61,10 @@ std::uint64_t parse(const std::string& text, const std::array<suffix, N>& suffix
     if (s.text != end) continue;
     const double value = number * s.factor;
     if (!(value < 0x1p63)) return refuse();
-    if (s.factor == 1 && value != std::floor(value)) return refuse();
-    return static_cast<std::uint64_t>(std::llround(value));
+    const double whole = std::round(value);
+    // 1.1GB is whole though 1.1 is not exact in binary: allow what fp64 rounds, and no more.
+    if (std::fabs(value - whole) > value * 0x1p-50) return refuse();
+    return static_cast<std::uint64_t>(whole);
   }
   return refuse();
 }
@@ -81,12 +83,13 @@ std::string format_bytes(std::uint64_t bytes) {
   constexpr std::array<const char*, 7> units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   std::size_t unit = 0;
   auto value = static_cast<double>(bytes);
-  while (value >= 1024 && unit + 1 < units.size()) {
+  // The bounds are where rounding to the digits shown would carry into one digit more.
+  while (value >= (unit == 0 ? 1024 : 1023.5) && unit + 1 < units.size()) {
     value /= 1024;
     ++unit;
   }
   std::array<char, 48> text{};
-  const int digits = unit == 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0;
+  const int digits = unit == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
   std::snprintf(text.data(), text.size(), "%.*f %s", digits, value, units[unit]);
   return text.data();
 }

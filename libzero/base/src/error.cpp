@@ -1,9 +1,27 @@
 #include <zero/base/error.hpp>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
 namespace zero {
+namespace {
+
+// Whether a system call failed for want of a resource.
+error_class class_of(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return error_class::resource;
+    default:
+      return error_class::failure;
+  }
+}
+
+}  // namespace
 
 std::string format_ranks(const std::vector<int>& ranks) {
   std::string text;
@@ -25,7 +43,8 @@ out_of_memory::out_of_memory(const std::string& what, std::uint64_t requested_by
 io_error::io_error(const std::string& operation, const std::string& file, int number,
                    std::uint64_t at)
     : error(operation + " '" + file + "'" + (at > 0 ? " at byte " + std::to_string(at) : "") +
-            ": " + std::strerror(number)),
+                ": " + std::strerror(number),
+            class_of(number)),
       error_number(number),
       path(file),
       offset(at) {}

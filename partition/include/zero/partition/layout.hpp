@@ -32,10 +32,11 @@ struct layout_options {
   std::uint64_t resident_bytes = 0;
 };
 
-// One parameter, at its place. `index` is its registration number over the whole model.
+// One parameter, at its place. `index` is its registration number over the whole model. A tied
+// parameter is at the place of its storage: same unit, bucket, offset and count.
 struct placement {
   std::size_t index = 0;
-  int unit = 0;
+  int unit = 0;              // whose bucket holds it; where it is registered unless tied
   std::size_t bucket = 0;    // no_bucket for an empty parameter
   std::uint64_t offset = 0;  // in the bucket
   std::uint64_t count = 0;
@@ -65,8 +66,9 @@ struct piece {
 class layout {
  public:
   // Throws invalid_argument, naming the unit or parameter: duplicate or empty names, unknown or
-  // later or chained tied_to, tied shapes or dtypes that differ, world_size out of range,
-  // alignment 0, dtype byte, more than 2^62 elements.
+  // later or chained tied_to, tied shapes, dtypes, groups or trainable that differ, overlapping
+  // slices of one stacked tensor, world_size out of range, alignment 0, dtype byte, more than 2^62
+  // elements with or without padding.
   layout(model_spec model, const layout_options& options);
 
   [[nodiscard]] const model_spec& model() const noexcept { return model_; }
@@ -74,15 +76,18 @@ class layout {
   [[nodiscard]] int world_size() const noexcept { return options_.world_size; }
 
   [[nodiscard]] span<const placement> parameters() const noexcept { return parameters_; }
+  // What was registered as `index`, which must be less than parameters().size().
   [[nodiscard]] const parameter_spec& parameter(std::size_t index) const noexcept;
   // Placement index by name. Throws invalid_argument when there is none.
   [[nodiscard]] std::size_t find(const std::string& name) const;
 
   [[nodiscard]] span<const bucket> buckets() const noexcept { return buckets_; }
-  // Indices into buckets() of one unit, in order. Tied parameters belong to their storage's unit.
+  // Indices into buckets() of one unit, in order; none for a unit that is not there.
+  // Tied parameters belong to their storage's unit.
   [[nodiscard]] span<const std::size_t> buckets_of(int unit) const noexcept;
 
   // What lies in `rank`'s shard of a bucket, ascending in shard_offset; padding belongs to none.
+  // Throws invalid_argument when there is no such bucket or rank.
   [[nodiscard]] std::vector<piece> pieces(std::size_t bucket, int rank) const;
 
   // Elements of all buckets without and with padding.
@@ -93,15 +98,27 @@ class layout {
   [[nodiscard]] digest128 digest() const;
 
   // The first parameter in registration order that differs from `other`'s and how, in one line
-  // ("parameter 3: 'h.0.ln_1.weight' [256] fp32 here, 'h.0.ln_1.bias' [256] fp32 there"); empty
-  // when the two are the same.
+  // ("parameter 3: 'h.0.ln_1.weight' [256] fp32 here, 'h.0.ln_1.bias' [256] fp32 there"), or before
+  // it an option, or after it a unit without parameters; empty when the two are the same.
   [[nodiscard]] std::string difference(const layout& other) const;
 
  private:
+  struct registration {
+    std::size_t unit;
+    std::size_t position;  // in model_.units[unit].parameters
+  };
+
+  void register_parameters();
+  std::size_t bucket_for(int unit, const parameter_spec& spec, std::uint64_t count);
+  void fill(std::size_t b);
+  const std::string& unit_name(int unit) const noexcept;
+
+  // Indices throughout, never pointers, so that copies and moves stand on their own.
   model_spec model_;
   layout_options options_;
   std::vector<placement> parameters_;
-  std::vector<const parameter_spec*> specs_;
+  std::vector<registration> registrations_;  // like parameters_
+  std::vector<std::size_t> by_name_;
   std::vector<bucket> buckets_;
   std::vector<std::vector<std::size_t>> unit_buckets_;
   std::vector<std::vector<std::size_t>> bucket_parameters_;  // ascending offset

@@ -45,7 +45,8 @@ class out_of_memory : public error {
   std::uint64_t available;
 };
 
-// A system call failed. offset is the byte offset in path where it did, or 0.
+// A system call failed. offset is the byte offset in path where it did, or 0. Of class resource
+// where disk, quota, descriptors or memory ran out, failure otherwise.
 class io_error : public error {
  public:
   io_error(const std::string& operation, const std::string& path, int error_number,

@@ -7,6 +7,7 @@
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
 
+#include <cstdint>
 #include <vector>
 
 namespace zero {
@@ -29,14 +30,20 @@ enum class addressing : unsigned char {
   stable,  // always at the same address, which faults while the unit is not gathered
 };
 
+// Constants of the parameters with one value of parameter_spec::group.
+struct parameter_group {
+  optim::hyper constants = {};        // constants.learning_rate is ignored
+  float learning_rate_factor = 1.0F;  // on the rate given to step()
+};
+
 struct engine_options {
   // ---- behaviour ----
   partition::sharding_policy policy = {};
   gradient_storage gradients = gradient_storage::fp32;
   optim::algorithm algorithm = optim::algorithm::adamw;
-  // Constants by parameter_spec::group; learning_rate is a factor on the rate given to step().
-  std::vector<optim::hyper> groups = {optim::hyper{}};
-  double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
+  std::vector<parameter_group> groups =
+      std::vector<parameter_group>(1);  // by parameter_spec::group
+  double clip_norm = 0.0;               // global L2 norm gradients are scaled down to; 0: never
   optim::loss_scale_options loss_scale = {};
   int accumulate = 1;  // the most reductions of one unit between two steps; >= 1
   reduce_at reduction = reduce_at::micro_batch;

@@ -89,6 +89,8 @@ enum class pass : unsigned char {
 
 class sharded_optimizer {
  public:
+  struct state;  // private to the engine's sources
+
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
   // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this.
@@ -156,14 +158,12 @@ class sharded_optimizer {
 
   // Bytes by class that a rank of such a run would hold, without allocating anything.
   [[nodiscard]] static memory_report predict(const partition::model_spec& model,
-                                             const engine_options& options, int world_size,
-                                             int rank);
+                                             const engine_options& options, int world_size);
 
  private:
   friend class gathered_unit;
   friend class unit_gradients;
   friend class full_parameters_region;
-  struct state;
   std::unique_ptr<state> state_;
 };
 

@@ -1,22 +1,25 @@
 #pragma once
 // Casts, sums and the norm over flat spans.
 //
-// Pure, thread-safe on disjoint spans, bit-identical to their references on every target.
+// Pure, thread-safe on disjoint spans, bit-identical to their references on every target (but for
+// which NaN a sum of NaNs is). Spans of dtype byte and counts that differ throw invalid_argument.
 
 #include <zero/base/typed_span.hpp>
 
 namespace zero::optim {
 
-// out[i] = in[i], rounded to nearest even where out is narrower. Same count; dtypes but byte.
+// out[i] = in[i], rounded to nearest even where out is narrower; between equal dtypes every bit.
 // in and out may be the same memory only if their dtypes are the same.
 void convert(const_typed_span in, typed_span out);
 
-// out[i] = out[i] + in[i], added in fp32 and rounded once. Same count.
+// out[i] = out[i] + in[i], added in fp32 and then rounded to out's dtype. in and out may be the
+// same memory only if their dtypes are the same.
 void accumulate(const_typed_span in, typed_span out);
 
 // Sum of squares in fp64. The order is fixed: 16 partial sums over elements i mod 16, then a
-// pairwise sum of those; so it does not depend on the vector width. Not finite if any element is
-// not finite; never overflows for finite fp32 input.
+// pairwise sum of those (each of the first 8 plus the one 8 further, then 4, 2, 1); so it does not
+// depend on the vector width. Not finite if any element is not finite; never overflows for finite
+// fp32 input.
 [[nodiscard]] double sum_of_squares(const_typed_span values);
 
 void convert_reference(const_typed_span in, typed_span out);

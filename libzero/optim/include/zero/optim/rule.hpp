@@ -1,5 +1,5 @@
 #pragma once
-// rule: which update is made of a shard, and with which constants.
+// rule: which update is made, and with which constants. Plain values.
 
 #include <string>
 
@@ -28,6 +28,6 @@ struct hyper {
 // fp32 state arrays an algorithm keeps per element, in the order the update takes them:
 // adamw, adam: exp_avg, exp_avg_sq; sgd: momentum_buffer; lion: exp_avg; adagrad: sum.
 [[nodiscard]] int state_count(algorithm a) noexcept;
-[[nodiscard]] const char* state_name(algorithm a, int index) noexcept;
+[[nodiscard]] const char* state_name(algorithm a, int index) noexcept;  // "" past the last
 
 }  // namespace zero::optim

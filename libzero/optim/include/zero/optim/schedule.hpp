@@ -1,5 +1,5 @@
 #pragma once
-// learning_rate_schedule: the learning rate of a step.
+// learning_rate_schedule: the learning rate of a step. Immutable values; thread-safe.
 
 #include <cstdint>
 #include <string>
@@ -9,6 +9,7 @@ namespace zero::optim {
 enum class decay_shape : unsigned char { constant, linear, cosine };
 
 [[nodiscard]] const char* name_of(decay_shape shape) noexcept;
+// The inverse. Throws invalid_argument that lists what is accepted.
 [[nodiscard]] decay_shape parse_decay_shape(const std::string& name);
 
 struct learning_rate_schedule {
@@ -18,7 +19,8 @@ struct learning_rate_schedule {
   std::uint64_t total_steps = 0;   // 0: the shape never decays
   decay_shape shape = decay_shape::constant;
 
-  // Learning rate of step `step`, from 1. Pure; computed in fp64, rounded once.
+  // Learning rate of step `step`, from 1. Pure; computed in fp64, rounded once. Up to warmup_steps
+  // the warm-up counts, even where total_steps is smaller; formulas in README.md.
   [[nodiscard]] float at(std::uint64_t step) const noexcept;
 };
 

@@ -6,7 +6,8 @@
 // on that element alone, so any cut of a range gives the same bits. The vector path and the
 // scalar reference do the same operations in the same order, with fused multiply-add where the
 // formula in README.md says fma, correctly rounded square root and division: bit-identical on
-// every target that has fused multiply-add.
+// every target. Processors without fused multiply-add compute it in fp64, slower. Where a result is
+// NaN, it is NaN on every path; which NaN is not promised.
 
 #include <zero/base/typed_span.hpp>
 #include <zero/optim/rule.hpp>
@@ -31,11 +32,14 @@ struct step_scalars {
   float gradient_scale = 1.0F;  // unscale and clip factor in one; multiplies every gradient
 };
 
-// The fastest path this processor has. Ranges may have any length and element alignment.
+// The fastest path this processor has. Ranges may have any length and element alignment; no two
+// arrays may overlap. A large parameter copy is written around the caches. Throws invalid_argument,
+// having written nothing, for step 0, counts that differ, a gradient of dtype byte, a parameter
+// copy that is neither bf16 nor fp16, or an array the algorithm needs that is missing.
 void update(algorithm a, const hyper& constants, const step_scalars& scalars,
             const update_spans& spans);
 
-// The scalar statement of the same arithmetic, one element at a time.
+// The scalar statement of the same arithmetic, one element at a time. Throws as update does.
 void update_reference(algorithm a, const hyper& constants, const step_scalars& scalars,
                       const update_spans& spans);
 

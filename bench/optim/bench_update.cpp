@@ -1,0 +1,134 @@
+// The fused update of every algorithm, and the same AdamW step as separate passes.
+//
+// Bytes of an element: 8 for the master and for each state, read and written, and once its size
+// for the gradient and for the parameter copy. The ceiling reads and writes as many bytes in place:
+// the fp32 arrays, and one more whose elements are half of gradient and copy together.
+#include "cases.hpp"
+#include "ceiling.hpp"
+
+#include <zero/optim/elementwise.hpp>
+#include <zero/optim/update.hpp>
+
+#include <optional>
+#include <string>
+
+namespace zero::bench {
+namespace {
+
+using optim::algorithm;
+
+struct update_case {
+  algorithm rule;
+  dtype gradient;
+  std::optional<dtype> copy;
+
+  [[nodiscard]] std::size_t bytes() const {
+    return 8 * (1 + static_cast<std::size_t>(optim::state_count(rule))) + streamed();
+  }
+  [[nodiscard]] std::size_t streamed() const {  // gradient in, copy out
+    return size_of(gradient) + (copy ? size_of(*copy) : 0);
+  }
+  [[nodiscard]] std::string name() const {
+    return std::string("update/") + optim::name_of(rule) + "/" + name_of(gradient) + "/" +
+           (copy ? name_of(*copy) : "none");
+  }
+};
+
+void update_range(arrays& a, const update_case& c, std::uint64_t step, std::size_t begin,
+                  std::size_t end) {
+  optim::update_spans spans;
+  spans.count = end - begin;
+  spans.master = a.master.data() + begin;
+  spans.gradient = a.gradient(c.gradient).part(begin, spans.count);
+  spans.state[0] = a.state0.data() + begin;
+  spans.state[1] = a.state1.data() + begin;
+  if (c.copy) {
+    spans.parameter =
+        typed_span{a.parameter.data(), element_count, *c.copy}.part(begin, end - begin);
+  }
+  optim::update(c.rule, optim::default_hyper(c.rule), {step, 0.5F}, spans);
+}
+
+void ceiling_range(arrays& a, const update_case& c, std::size_t begin, std::size_t end) {
+  constexpr std::size_t block = 128;  // elements before the next array's turn
+  std::vector<stream> streams;
+  for (float* array : {a.master.data(), a.state0.data(), a.state1.data()}) {
+    if (static_cast<int>(streams.size()) > optim::state_count(c.rule)) break;
+    streams.push_back({array + begin, (end - begin) * 4, block * 4});
+  }
+  auto* half = reinterpret_cast<unsigned char*>(a.gradient32.data()) + begin * c.streamed() / 2;
+  streams.push_back({half, (end - begin) * c.streamed() / 2, block * c.streamed() / 2});
+  std::uint32_t mask = 0;  // unknown to the compiler, and leaves the values as they are
+  benchmark::DoNotOptimize(mask);
+  read_modify_write(streams.data(), static_cast<int>(streams.size()), mask);
+}
+
+void run_update(benchmark::State& state, arrays& a, const update_case& c) {
+  std::uint64_t step = 100;
+  measure(
+      state, static_cast<double>(c.bytes()),
+      [&](std::size_t begin, std::size_t end) { update_range(a, c, step, begin, end); },
+      [&](std::size_t begin, std::size_t end) { ceiling_range(a, c, begin, end); });
+}
+
+// ---- separate passes ---------------------------------------------------------------------------
+// What a step takes that unscales, clips, updates and casts one after the other: bf16 in and out.
+
+void scale(float* values, std::size_t count, float factor) {
+  for (std::size_t i = 0; i < count; ++i) values[i] *= factor;
+}
+
+void cast_and_scale(const bf16_t* in, float* out, std::size_t count, float factor) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = to_float(in[i]) * factor;
+}
+
+void run_separate(benchmark::State& state, arrays& a) {
+  const int threads = static_cast<int>(state.range(0));
+  const update_case fused{algorithm::adamw, dtype::bf16, dtype::bf16};
+  const update_case alone{algorithm::adamw, dtype::fp32, std::nullopt};
+  std::vector<double> ratios;
+  float one = 1.0F;
+  benchmark::DoNotOptimize(one);
+  for (auto _ : state) {
+    double seconds = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+      cast_and_scale(a.gradient_bf16.data() + begin, a.gradient32.data() + begin, end - begin, one);
+    });
+    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+      scale(a.gradient32.data() + begin, end - begin, one);
+    });
+    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+      update_range(a, alone, 100, begin, end);
+    });
+    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+      optim::convert({a.master.data() + begin, end - begin, dtype::fp32},
+                     {a.parameter.data() + begin, end - begin, dtype::bf16});
+    });
+    const double together = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+      update_range(a, fused, 100, begin, end);
+    });
+    state.SetIterationTime(seconds);
+    ratios.push_back(seconds / together);
+  }
+  state.counters["over_fused"] = median(ratios);
+}
+
+}  // namespace
+
+void register_updates(arrays& a) {
+  for (const algorithm rule :
+       {algorithm::adamw, algorithm::adam, algorithm::sgd, algorithm::lion, algorithm::adagrad}) {
+    const update_case cases[] = {{rule, dtype::bf16, dtype::bf16},
+                                 {rule, dtype::fp16, dtype::fp16},
+                                 {rule, dtype::fp32, std::nullopt},
+                                 {rule, dtype::fp32, dtype::bf16}};
+    for (const update_case& c : cases) {
+      configure(benchmark::RegisterBenchmark(
+          c.name().c_str(), [&a, c](benchmark::State& state) { run_update(state, a, c); }));
+    }
+  }
+  configure(
+      benchmark::RegisterBenchmark("separate_passes/adamw/bf16/bf16",
+                                   [&a](benchmark::State& state) { run_separate(state, a); }));
+}
+
+}  // namespace zero::bench

@@ -1,0 +1,92 @@
+#pragma once
+// training: one rank of the reference trainer. The model computes, the sharded optimizer moves;
+// this is the loop that joins them, and the example of how a trainer takes libzero.
+//
+// One object, one thread; every rank makes the same calls. Ranks change only who computes which
+// sequences of a step's batch.
+
+#include "trainer/corpus.hpp"
+#include "trainer/gpt.hpp"
+#include "trainer/parameter_source.hpp"
+
+#include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/schedule.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace zero::trainer {
+
+struct training_options {
+  gpt_config model;
+  dtype type = dtype::fp32;  // of parameters and of gradients before they are reduced
+  int batch = 4;             // sequences of one step, all ranks and micro-batches together
+  int sequence = 0;          // tokens of each
+  bool recompute = false;    // keep each block's input only, compute the rest again in backward
+  std::uint64_t seed = 1;    // of the choice of sequences
+  optim::learning_rate_schedule schedule;
+  engine_options engine;     // forward_order is set by the trainer
+};
+
+struct training_step {
+  std::uint64_t step = 0;      // from 1; skipped ones count
+  double loss = 0.0;           // nats per token, mean over the step's batch
+  double gradient_norm = 0.0;
+  float learning_rate = 0.0F;
+  bool skipped = false;
+  double seconds = 0.0;
+};
+
+class training {
+ public:
+  // Collective. Throws invalid_argument (more ranks than sequences; what the engine and the model
+  // refuse), desync, out_of_memory, and what reading `values` throws. `ranks` and `text` must
+  // outlive this.
+  training(collectives::communicator& ranks, const training_options& options, const corpus& text,
+           parameter_source& values);
+
+  // One step. Blocks.
+  training_step step();
+
+  // Continues `tokens` by `count` tokens drawn with the softmax of the logits, by `seed`. Collective;
+  // the same on every rank. Keeps at most the last `sequence` tokens in view.
+  [[nodiscard]] std::vector<std::int32_t> sample(std::vector<std::int32_t> tokens, int count,
+                                                 std::uint64_t seed);
+
+  [[nodiscard]] sharded_optimizer& optimizer() noexcept { return optimizer_; }
+  [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_.activation_bytes(); }
+  // By verb since construction; compute is what steps took beyond them.
+  [[nodiscard]] seconds_by_phase seconds() const noexcept;
+  // Records forwards and backwards on the compute lane, and the verbs. nullptr stops.
+  void set_trace(trace_recorder* recorder) noexcept;
+
+ private:
+  // This rank's sequences of micro-batch `micro`: [first, first + count) of the batch.
+  struct share {
+    int first = 0;
+    int count = 0;
+  };
+  [[nodiscard]] share share_of(int micro) const noexcept;
+
+  double micro_batch(const share& mine);
+  void forward(span<const std::int32_t> tokens, int sequences);
+  void backward(float scale);
+  void block_forward(int layer);
+  void block_backward(int layer);
+  [[nodiscard]] completion exchange_losses(double mine);
+  void trace_compute(const char* name, int unit, std::int64_t begin);
+
+  collectives::communicator& ranks_;
+  training_options options_;
+  const corpus& text_;
+  sharded_optimizer optimizer_;
+  gpt model_;
+  std::vector<std::int32_t> inputs_;
+  std::vector<std::int32_t> targets_;
+  std::vector<double> losses_;  // of all ranks
+  std::uint64_t steps_ = 0;
+  double step_seconds_ = 0.0;
+  trace_recorder* trace_ = nullptr;
+};
+
+}  // namespace zero::trainer

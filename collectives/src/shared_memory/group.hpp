@@ -1,0 +1,106 @@
+#pragma once
+// group: one rank's view of a group of ranks that agree, operation by operation, what to do.
+//
+// Operation k goes through: every rank posts it; the last to post compares what all posted and
+// announces it; when k - 1 is completed too, the gate of k is open and every rank moves its bytes;
+// in between ranks may meet; every rank finishes; the last to finish completes it. So nothing of
+// an operation is read or written before all ranks agreed on it and all finished the one before.
+//
+// post and finish are called once for each operation, in order, by one thread at a time of the
+// rank; meet by its lane only; the others by anyone.
+
+#include "shared_memory/arena.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace zero::collectives {
+
+class group {
+ public:
+  // `block` is the group's in `pages`; `around` is the group this one was split from, or nullptr.
+  // Both must outlive this.
+  group(const arena& pages, std::uint64_t block, int rank, const group* around);
+  group(const group&) = delete;
+  group& operator=(const group&) = delete;
+  ~group() = default;
+
+  [[nodiscard]] int rank() const noexcept { return rank_; }
+  [[nodiscard]] int size() const noexcept { return static_cast<int>(world_ranks_.size()); }
+  [[nodiscard]] int world_rank(int rank) const {
+    return world_ranks_[static_cast<std::size_t>(rank)];
+  }
+  [[nodiscard]] const arena& pages() const noexcept { return pages_; }
+  [[nodiscard]] slot& slot_of(int rank) const noexcept { return pages_.slot_of(offset_, rank); }
+  [[nodiscard]] std::byte* staging(int rank) const noexcept {
+    return pages_.staging(offset_, size(), rank);
+  }
+  [[nodiscard]] bell& own_lane() const noexcept { return own_entry().lane; }
+  [[nodiscard]] bell& own_caller() const noexcept { return own_entry().caller; }
+
+  // ---- the life of an operation
+  void post(std::uint64_t k, const operation& op);
+  [[nodiscard]] std::uint64_t posted() const noexcept { return slot_of(rank_).posted.load(); }
+  [[nodiscard]] bool gate_open(std::uint64_t k) const noexcept {
+    return block_.completed.load() >= k && block_.announced.load() > k;
+  }
+  [[nodiscard]] const operation& posted_by(int rank, std::uint64_t k) const noexcept {
+    return slot_of(rank).operations[k % ring_size];
+  }
+  // All ranks have come here. Blocks; false if the group is poisoned meanwhile, which it is by
+  // this rank when the deadline passes.
+  [[nodiscard]] bool meet(std::uint64_t k, steady::duration patience);
+  void finish(std::uint64_t k) noexcept;
+  [[nodiscard]] std::uint64_t completed() const noexcept { return block_.completed.load(); }
+
+  // Blocks on a bell of this rank until done() or for `patience`; returns the last done(). A rank
+  // that is killed after it stored and before it rang leaves others asleep over what they wait
+  // for; so half-way everyone is rung once, or ranks that could go on would look lost as well.
+  template <typename Done>
+  [[nodiscard]] bool wait_for(bell& b, Done done, steady::duration patience) const {
+    const auto begin = steady::now();
+    if (wait_on(b, done, begin + patience / 2)) return true;
+    ring_lanes();
+    ring_callers();
+    return wait_on(b, done, begin + patience);
+  }
+
+  // ---- errors
+  // Poisons the group; ranks are those of the world, as in every error.
+  void poison(error_class kind, const std::vector<int>& world_ranks,
+              const std::string& text) noexcept;
+  // What poisons this group or one around it, or nullptr.
+  [[nodiscard]] const poison_record* poisoned() const noexcept;
+  // Operation k did not complete in time: poisons, naming the ranks that are furthest behind.
+  void poison_late(std::uint64_t k, steady::duration waited);
+  // Whether operation k can never complete because ranks left before they posted it.
+  [[nodiscard]] bool forsaken(std::uint64_t k) const noexcept;
+  void poison_forsaken(std::uint64_t k);
+
+  // "operation 5, all_gather 'x' of 128 bf16 (tag 3)", as far as this rank knows.
+  [[nodiscard]] std::string title(std::uint64_t k) const;
+
+  // This rank announces nothing more. The last call on the group; the last rank frees its pages.
+  void leave() noexcept;
+
+ private:
+  [[nodiscard]] rank_entry& own_entry() const noexcept {
+    return pages_.entry(world_ranks_[static_cast<std::size_t>(rank_)]);
+  }
+  void ring_lanes() const noexcept;
+  void ring_callers() const noexcept;
+  [[nodiscard]] bool agree_on(std::uint64_t k);
+
+  const arena& pages_;
+  std::uint64_t offset_;
+  group_block& block_;
+  int rank_;
+  const group* around_;
+  std::vector<int> world_ranks_;  // by rank of the group
+  std::uint64_t met_ = 0;
+};
+
+}  // namespace zero::collectives

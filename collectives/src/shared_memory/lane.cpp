@@ -1,0 +1,89 @@
+// The communication lane's side of shared_memory_communicator.
+#include "shared_memory/shared_memory_communicator.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <cfenv>
+#include <csignal>
+#include <string>
+
+namespace zero::collectives {
+
+void shared_memory_communicator::start_lane() {
+  // Signals belong to the client's threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    lane_ = std::thread([this] { lane(); });
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void shared_memory_communicator::lane() noexcept {
+  // Sums round to nearest and keep denormals, whatever the client's thread was set to.
+  std::fesetenv(FE_DFL_ENV);
+  const auto ended = [&] { return stop_.load() || group_.poisoned() != nullptr; };
+  for (std::uint64_t k = 0;; ++k) {
+    const record& r = records_[k % ring_size];
+    // No deadline here: whoever waits for a completion has one, and ends this by poisoning.
+    const auto may_begin = [&] {
+      return ended() || (queued_.load() > k && (!r.posted || group_.gate_open(k)));
+    };
+    wait_on(group_.own_lane(), may_begin, steady::time_point::max());
+    if (ended()) return;
+    if (!r.posted && !post_late(k, r)) return;
+    wait_on(
+        group_.own_lane(), [&] { return ended() || group_.gate_open(k); },
+        steady::time_point::max());
+    if (ended() || !run(k, r)) return;
+  }
+}
+
+bool shared_memory_communicator::post_late(std::uint64_t k, const record& r) noexcept {
+  try {
+    r.after.wait();
+    group_.post(k, r.op);
+    return true;
+  } catch (...) {
+    fail();
+    return false;
+  }
+}
+
+bool shared_memory_communicator::run(std::uint64_t k, const record& r) {
+  trace_event event;
+  event.name = r.name;
+  event.where = zero::lane::communication;
+  event.unit = r.op.tag;
+  if (trace_ != nullptr) event.begin = trace_clock();
+  if (!mover_.run(k, r.own, patience())) return false;
+  if (trace_ != nullptr) {
+    event.end = trace_clock();
+    trace_->record(event);
+  }
+  group_.finish(k);
+  return true;
+}
+
+void shared_memory_communicator::fail() noexcept {
+  std::exception_ptr caught = std::current_exception();
+  if (group_.poisoned() == nullptr && !failing_.exchange(true)) {
+    own_error_ = caught;
+    failed_.store(true);
+  }
+  const int me = group_.world_rank(rank());
+  const std::string begin = "rank " + std::to_string(me) + " failed: ";
+  try {
+    std::rethrow_exception(caught);
+  } catch (const std::exception& why) {
+    group_.poison(error_class::peer_lost, {me}, begin + why.what());
+  } catch (...) {
+    group_.poison(error_class::peer_lost, {me}, begin + "unknown exception");
+  }
+}
+
+}  // namespace zero::collectives

@@ -1,0 +1,166 @@
+#include "shared_memory/mover.hpp"
+
+#include "sum.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace zero::collectives {
+
+// Elements [at, at + count) of operation k's `op.count`.
+struct mover::piece {
+  std::uint64_t k;
+  const operation& op;
+  steady::duration patience;
+  bool staged;
+  std::uint64_t at;
+  std::uint64_t count;
+  std::uint64_t number;  // from 0; staged pieces take the halves of the staging areas in turn
+};
+
+namespace {
+
+constexpr std::uint64_t half_bytes = staging_bytes / 2;
+
+void copy_bytes(std::byte* to, const std::byte* from, std::uint64_t bytes) noexcept {
+  if (to != from && bytes > 0) std::memcpy(to, from, bytes);
+}
+
+// Whose memory peers read, of one operation.
+bool is_read(const operation& op, int rank) noexcept {
+  return op.kind != operation_kind::broadcast || rank == op.root;
+}
+
+}  // namespace
+
+bool mover::run(std::uint64_t k, const placement& own, steady::duration patience) {
+  const operation& op = group_.posted_by(group_.rank(), k);
+  if (op.kind == operation_kind::barrier || op.kind == operation_kind::split) return true;
+  const bool staged = needs_staging(k, op);
+  std::uint64_t most = std::max<std::uint64_t>(op.count, 1);
+  if (staged) {
+    // reduce_scatter stages one piece for every rank at a time.
+    const auto pieces =
+        op.kind == operation_kind::reduce_scatter ? static_cast<std::uint64_t>(group_.size()) : 1;
+    most = half_bytes / (pieces * size_of(op.in));
+  }
+  std::uint64_t number = 0;
+  for (std::uint64_t at = 0; at < op.count; at += most, ++number) {
+    const piece p{k, op, patience, staged, at, std::min(most, op.count - at), number};
+    const bool went = op.kind == operation_kind::all_gather       ? all_gather(p, own)
+                      : op.kind == operation_kind::reduce_scatter ? reduce_scatter(p, own)
+                      : op.kind == operation_kind::all_reduce     ? all_reduce(p, own)
+                                                                  : broadcast(p, own);
+    if (!went) return false;
+  }
+  return true;
+}
+
+// All ranks come to the same answer, each from what all posted.
+bool mover::needs_staging(std::uint64_t k, const operation& op) const noexcept {
+  if (group_.size() == 1) return false;
+  for (int i = 0; i < group_.size(); ++i) {
+    if (is_read(op, i) && group_.posted_by(i, k).source == nowhere) return true;
+  }
+  return false;
+}
+
+// Where `rank` stages this piece. Two halves in turn: by the meeting of the next piece every rank
+// has finished with this one.
+std::byte* mover::half(int rank, const piece& p) const noexcept {
+  return group_.staging(rank) + (p.number % 2) * half_bytes;
+}
+
+bool mover::all_gather(const piece& p, const placement& own) {
+  const std::uint64_t width = size_of(p.op.in);
+  const std::uint64_t bytes = p.count * width;
+  const int me = group_.rank();
+  if (p.staged) {
+    if (p.op.source == nowhere) copy_bytes(half(me, p), own.in + p.at * width, bytes);
+    if (!group_.meet(p.k, p.patience)) return false;
+  }
+  for (int i = 0; i < group_.size(); ++i) {
+    const std::uint64_t source = group_.posted_by(i, p.k).source;
+    const std::byte* const from = i == me ? own.in + p.at * width
+                                  : source == nowhere
+                                      ? half(i, p)
+                                      : group_.pages().file().base() + source + p.at * width;
+    copy_bytes(own.out + (static_cast<std::uint64_t>(i) * p.op.count + p.at) * width, from, bytes);
+  }
+  return true;
+}
+
+bool mover::reduce_scatter(const piece& p, const placement& own) {
+  const std::uint64_t width = size_of(p.op.in);
+  const auto me = static_cast<std::uint64_t>(group_.rank());
+  if (p.staged) {
+    if (p.op.source == nowhere) {
+      for (std::uint64_t i = 0; i < from_.size(); ++i) {
+        copy_bytes(half(group_.rank(), p) + i * p.count * width,
+                   own.in + (i * p.op.count + p.at) * width, p.count * width);
+      }
+    }
+    if (!group_.meet(p.k, p.patience)) return false;
+  }
+  for (int i = 0; i < group_.size(); ++i) {
+    const std::uint64_t source = group_.posted_by(i, p.k).source;
+    const std::uint64_t within = (me * p.op.count + p.at) * width;
+    from_[static_cast<std::size_t>(i)] = i == group_.rank() ? own.in + within
+                                         : source == nowhere
+                                             ? half(i, p) + me * p.count * width
+                                             : group_.pages().file().base() + source + within;
+  }
+  sum(from_.data(), from_.size(), p.op.in, own.out + p.at * size_of(p.op.out), p.op.out, p.count,
+      p.op.mode);
+  return true;
+}
+
+// Every rank sums its slice of the piece in place, in memory that peers can read; then every rank
+// copies the others' slices.
+bool mover::all_reduce(const piece& p, const placement& own) {
+  const std::uint64_t width = size_of(p.op.in);
+  const int me = group_.rank();
+  const std::uint64_t slice = (p.count + from_.size() - 1) / from_.size();
+  const auto begin = [&](int i) {
+    return std::min(static_cast<std::uint64_t>(i) * slice, p.count) * width;
+  };
+  const auto readable = [&](int i) {
+    const std::uint64_t source = group_.posted_by(i, p.k).source;
+    return source == nowhere ? half(i, p) : group_.pages().file().base() + source + p.at * width;
+  };
+  if (group_.size() == 1) return true;
+  std::byte* const mine = readable(me);
+  std::byte* const out = own.out + p.at * width;
+  if (p.staged) {
+    if (p.op.source == nowhere) copy_bytes(mine, out, p.count * width);
+    if (!group_.meet(p.k, p.patience)) return false;
+  }
+  for (int i = 0; i < group_.size(); ++i) {
+    from_[static_cast<std::size_t>(i)] = readable(i) + begin(me);
+  }
+  sum(from_.data(), from_.size(), p.op.in, mine + begin(me), p.op.in,
+      (begin(me + 1) - begin(me)) / width, write_mode::overwrite);
+  if (!group_.meet(p.k, p.patience)) return false;
+  for (int i = 0; i < group_.size(); ++i) {
+    if (i == me && p.op.source != nowhere) continue;
+    copy_bytes(out + begin(i), readable(i) + begin(i), begin(i + 1) - begin(i));
+  }
+  return true;
+}
+
+bool mover::broadcast(const piece& p, const placement& own) {
+  const std::uint64_t width = size_of(p.op.in);
+  const bool sends = group_.rank() == p.op.root;
+  const std::uint64_t source = group_.posted_by(p.op.root, p.k).source;
+  if (p.staged) {
+    if (sends) copy_bytes(half(p.op.root, p), own.out + p.at * width, p.count * width);
+    if (!group_.meet(p.k, p.patience)) return false;
+  }
+  if (sends) return true;
+  const std::byte* const from =
+      source == nowhere ? half(p.op.root, p) : group_.pages().file().base() + source + p.at * width;
+  copy_bytes(own.out + p.at * width, from, p.count * width);
+  return true;
+}
+
+}  // namespace zero::collectives

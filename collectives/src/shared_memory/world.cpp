@@ -1,0 +1,57 @@
+#include "shared_memory/poison.hpp"
+#include "shared_memory/shared_memory_communicator.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/collectives/shared_memory.hpp>
+
+#include <string>
+#include <utility>
+
+namespace zero::collectives {
+
+struct shared_memory_world::arena : collectives::arena {
+  explicit arena(collectives::arena&& made) noexcept : collectives::arena(std::move(made)) {}
+};
+
+shared_memory_world::shared_memory_world(std::shared_ptr<arena> mapped) noexcept
+    : arena_(std::move(mapped)) {}
+shared_memory_world::shared_memory_world(shared_memory_world&&) noexcept = default;
+shared_memory_world& shared_memory_world::operator=(shared_memory_world&&) noexcept = default;
+shared_memory_world::~shared_memory_world() = default;
+
+shared_memory_world shared_memory_world::create(int size, std::uint64_t bytes_per_rank) {
+  return shared_memory_world(
+      std::make_shared<arena>(collectives::arena::create(size, bytes_per_rank)));
+}
+
+shared_memory_world shared_memory_world::attach(int descriptor) {
+  return shared_memory_world(std::make_shared<arena>(collectives::arena::attach(descriptor)));
+}
+
+int shared_memory_world::size() const noexcept { return arena_->size(); }
+
+int shared_memory_world::descriptor() const noexcept { return arena_->file().descriptor(); }
+
+std::unique_ptr<communicator> shared_memory_world::join(int rank) {
+  if (rank < 0 || rank >= size()) {
+    throw invalid_argument("[collectives.shared_memory] rank " + std::to_string(rank) + " of " +
+                           std::to_string(size()));
+  }
+  if (arena_->entry(rank).joined.exchange(1) != 0) {
+    throw invalid_argument("[collectives.shared_memory] rank " + std::to_string(rank) +
+                           " has joined before");
+  }
+  return std::make_unique<shared_memory_communicator>(arena_, arena_->header().world_block, rank,
+                                                      nullptr);
+}
+
+void shared_memory_world::report_lost(int rank, const std::string& reason) noexcept {
+  set_poison(arena_->block(arena_->header().world_block).poison, error_class::peer_lost, {rank},
+             "rank " + std::to_string(rank) + " is lost: " + reason);
+  for (int r = 0; r < size(); ++r) {
+    ring(arena_->entry(r).lane);
+    ring(arena_->entry(r).caller);
+  }
+}
+
+}  // namespace zero::collectives

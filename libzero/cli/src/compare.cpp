@@ -1,0 +1,123 @@
+// zero compare: the same training at several stages, bit for bit.
+
+#include "compare.hpp"
+
+#include "compare_report.hpp"
+#include "machine.hpp"
+#include "output_folder.hpp"
+#include "progress.hpp"
+#include "rank_environment.hpp"
+#include "subcommands.hpp"
+#include "training_processes.hpp"
+#include "version.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+namespace zero::cli {
+namespace {
+
+constexpr const char* file_name = "compare.json";
+
+struct one_run {
+  training_outcome outcome;
+  json report;  // zero.run/1; null if there is none
+};
+
+one_run run_once(const compare_options& options, int stage, offload_tier offload,
+                 const std::string& program, signal_watch& signals) {
+  one_run result;
+  const std::string what = fmt::format("stage {}, {} ranks", stage, options.ranks);
+  progress shown(what, options.training.steps, stderr);
+  const auto on_line = [&](const json& line) {
+    const auto schema = line.at("schema").get<std::string>();
+    if (schema == "zero.run/1") {
+      result.report = line;
+    } else if (schema == "zero.step/1") {
+      const json& loss = line.at("loss");
+      shown.show(line.at("step").get<std::uint64_t>(), loss.is_number() ? loss.get<double>() : NAN);
+    }
+  };
+  result.outcome = run_training_processes(program, train_arguments(options, stage, offload),
+                                          options.ranks, on_line, signals);
+  if (result.outcome.exit_code == 0 && result.report.is_null()) {
+    result.outcome = {static_cast<int>(error_class::failure),
+                      fmt::format("{} ended without a report", what)};
+  }
+  return result;
+}
+
+// Moves what all runs have in common from the run to the head of the report.
+void add_run(json& report, json run) {
+  run.erase("schema");
+  for (const char* common : {"model", "text"}) {
+    if (!run.contains(common)) continue;
+    report[common] = run[common];
+    run.erase(common);
+  }
+  report["runs"].push_back(std::move(run));
+}
+
+int conclude(const json& report, const std::string& folder) {
+  const json& runs = report.at("runs");
+  fmt::print("{}\n\n", describe_text(report.at("text")));
+  fmt::print("{}\n", format_table(runs));
+  const std::vector<std::string> found = differences(runs);
+  if (found.empty()) {
+    fmt::print("The same parameters, bit for bit, in {} run{}; every memory prediction held.\n",
+               runs.size(), runs.size() == 1 ? "" : "s");
+  }
+  fmt::print("{}/{}\n", folder, file_name);
+  std::fflush(stdout);
+  for (const std::string& line : found) fmt::print(stderr, "zero compare: {}\n", line);
+  return found.empty() ? 0 : static_cast<int>(error_class::failure);
+}
+
+}  // namespace
+
+int compare(const compare_options& options, const arguments& command, const std::string& program,
+            signal_watch& signals) {
+  check(options.training, options.ranks);
+  try {
+    check_writable(options.output);
+  } catch (const invalid_argument& e) {
+    throw invalid_argument(fmt::format("--output: {}", e.what()));
+  }
+  json report{{"schema", "zero.compare/1"}, {"command", command}, {"machine", describe_machine()},
+              {"version", version},         {"model", nullptr},   {"text", nullptr},
+              {"runs", json::array()}};
+  for (const int stage : options.stages) {
+    for (const offload_tier offload : options.offloads) {
+      one_run run = run_once(options, stage, offload, program, signals);
+      if (run.outcome.exit_code != 0) {
+        fmt::print(stderr, "zero compare: {}\n", run.outcome.message);
+        return run.outcome.exit_code;
+      }
+      add_run(report, std::move(run.report));
+    }
+  }
+  write_whole(options.output, file_name, report.dump(1) + "\n");
+  return conclude(report, options.output);
+}
+
+int run_compare(const arguments& given) {
+  compare_options options;
+  option_set set = compare_option_set(options);
+  if (asks_for_help(given)) {
+    fmt::print("{}", set.help());
+    return 0;
+  }
+  set.parse(given);
+  require_no_launcher("compare");
+  arguments command{"zero", "compare"};
+  command.insert(command.end(), given.begin(), given.end());
+  signal_watch signals;
+  return compare(options, command, this_program(), signals);
+}
+
+}  // namespace zero::cli

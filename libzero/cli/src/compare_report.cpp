@@ -1,0 +1,114 @@
+#include "compare_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+namespace zero::cli {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// JSON has no word for what is not finite; it says null.
+double number(const json& value) { return value.is_number() ? value.get<double>() : NAN; }
+
+void compare_memory(const json& run, std::vector<std::string>& found) {
+  const json& memory = run.at("memory");
+  if (memory.size() != run.at("ranks").get<std::size_t>()) {
+    found.push_back(fmt::format("{}: memory of {} ranks reported, not of {}", name_of_run(run),
+                                memory.size(), run.at("ranks").get<int>()));
+  }
+  for (const json& rank : memory) {
+    for (const auto& [account, predicted] : rank.at("predicted").items()) {
+      const json& measured = rank.at("measured").at(account);
+      if (measured == predicted) continue;
+      found.push_back(fmt::format("{}, rank {}: {} predicted {} bytes, measured {}",
+                                  name_of_run(run), rank.at("rank").get<int>(), account,
+                                  predicted.dump(), measured.dump()));
+    }
+  }
+}
+
+// Bytes a step that rank 0 moved.
+double moved(const json& run) {
+  const json& first = run.at("communication").at(0);
+  return number(first.at("all_gather")) + number(first.at("reduce_scatter")) +
+         number(first.at("all_reduce"));
+}
+
+// "predicted | measured" in MiB, of the rank that holds most.
+std::string memory_cell(const json& run, const char* account) {
+  constexpr double mebibyte = 1U << 20;
+  double predicted = 0;
+  double measured = -1;
+  for (const json& rank : run.at("memory")) {
+    const double bytes = number(rank.at("measured").at(account));
+    if (bytes <= measured) continue;
+    measured = bytes;
+    predicted = number(rank.at("predicted").at(account));
+  }
+  return fmt::format("{:.2f} | {:.2f}", predicted / mebibyte, measured / mebibyte);
+}
+
+}  // namespace
+
+std::string name_of_run(const json& run) {
+  const auto offload = run.at("offload").get<std::string>();
+  const std::string stage = fmt::format("stage {}", run.at("stage").get<int>());
+  return offload == "none" ? stage : fmt::format("{}, offload {}", stage, offload);
+}
+
+std::string describe_text(const json& text) {
+  const std::size_t files = text.at("files").size();
+  return fmt::format("Text: {} bytes{}, SHA-256 {}", text.at("bytes").get<std::uint64_t>(),
+                     files == 0 ? "" : fmt::format(" in {} file{}", files, files == 1 ? "" : "s"),
+                     text.at("sha256").get<std::string>());
+}
+
+std::vector<std::string> differences(const json& runs) {
+  std::vector<std::string> found;
+  for (const json& run : runs) {
+    const json& first = runs.front();
+    if (run.at("parameters_digest") != first.at("parameters_digest")) {
+      found.push_back(fmt::format("{}: parameters {} are not {} of {}", name_of_run(run),
+                                  run.at("parameters_digest").get<std::string>(),
+                                  first.at("parameters_digest").get<std::string>(),
+                                  name_of_run(first)));
+    }
+    compare_memory(run, found);
+  }
+  return found;
+}
+
+std::string format_table(const json& runs) {
+  std::string text =
+      fmt::format("{:>5} {:>7} {:>11} {:>10} {:>10} {:>11}  {}\n", "stage", "offload", "final loss",
+                  "step", "tokens/s", "moved/step", "parameters");
+  for (const json& run : runs) {
+    const json& losses = run.at("losses");
+    text += fmt::format("{:>5} {:>7} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n",
+                        run.at("stage").get<int>(), run.at("offload").get<std::string>(),
+                        losses.empty() ? NAN : number(losses.back()),
+                        1e3 * number(run.at("step_seconds").at("median")),
+                        number(run.at("tokens_per_second")), moved(run) / (1U << 20),
+                        run.at("parameters_digest").get<std::string>());
+  }
+  constexpr std::array<const char*, 5> accounts{"parameters", "gradients", "optimizer", "buffers",
+                                                "peak"};
+  text += "\nMiB of the rank that holds most, predicted | measured\n";
+  text += fmt::format("{:>5} {:>7}", "stage", "offload");
+  for (const char* account : accounts) text += fmt::format(" {:>17}", account);
+  text += "\n";
+  for (const json& run : runs) {
+    text += fmt::format("{:>5} {:>7}", run.at("stage").get<int>(),
+                        run.at("offload").get<std::string>());
+    for (const char* account : accounts) text += fmt::format(" {:>17}", memory_cell(run, account));
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace zero::cli

@@ -1,0 +1,71 @@
+// From the options of `zero train` to those of the engine, and what it will then hold.
+
+#include "train_rank.hpp"
+#include "trainer/gpt_model.hpp"
+
+#include <zero/base/bytes.hpp>
+#include <zero/base/error.hpp>
+#include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/rule.hpp>
+#include <zero/partition/sharding_policy.hpp>
+
+#include <fmt/format.h>
+
+namespace zero::cli {
+namespace {
+
+constexpr float first_dynamic_scale = 65536.0F;
+
+optim::loss_scale_options loss_scale_of(const common_options& o) {
+  const loss_scale_choice choice = o.loss_scale.value_or(loss_scale_choice{o.dtype == dtype::fp16});
+  optim::loss_scale_options scale;
+  scale.dynamic = choice.dynamic;
+  scale.initial = choice.dynamic ? first_dynamic_scale : static_cast<float>(choice.factor);
+  return scale;
+}
+
+// Group 0 are matrices; group 1, biases and norms, does not decay.
+std::vector<parameter_group> groups_of(const common_options& o) {
+  parameter_group matrices;
+  matrices.constants = optim::default_hyper(o.optimizer);
+  matrices.constants.weight_decay = static_cast<float>(o.weight_decay);
+  parameter_group vectors = matrices;
+  vectors.constants.weight_decay = 0.0F;
+  return {matrices, vectors};
+}
+
+}  // namespace
+
+engine_options engine_options_of(const train_options& options) {
+  const common_options& o = options.training;
+  engine_options engine;
+  engine.policy = partition::policy_of_stage(options.stage);
+  engine.gradients = o.gradient_dtype;
+  engine.algorithm = o.optimizer;
+  engine.groups = groups_of(o);
+  engine.clip_norm = o.clip_norm;
+  engine.loss_scale = loss_scale_of(o);
+  engine.accumulate = o.accumulate;
+  engine.reduction = o.reduce_at;
+  engine.layout = o.layout;
+  engine.resident_bytes = o.resident_bytes;
+  engine.prefetch = o.prefetch;
+  engine.addressing = o.addressing;
+  engine.forward_order = trainer::forward_order(chosen_model(o));
+  return engine;
+}
+
+void check_memory_budget(const train_options& options, int ranks) {
+  if (!options.memory_budget) return;
+  const partition::model_spec model =
+      trainer::model_of(chosen_model(options.training), options.training.dtype);
+  const engine_options engine = engine_options_of(options);
+  const std::uint64_t needed = sharded_optimizer::predict(model, engine, ranks).predicted_peak;
+  if (needed <= *options.memory_budget) return;
+  throw out_of_memory(
+      fmt::format("--memory-budget {} is too small; the smallest that would do is {} ({})",
+                  *options.memory_budget, needed, format_bytes(needed)),
+      needed, *options.memory_budget);
+}
+
+}  // namespace zero::cli

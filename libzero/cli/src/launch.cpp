@@ -1,0 +1,77 @@
+// zero launch: N copies of any program as ranks of this machine.
+
+#include "rank_environment.hpp"
+#include "rank_processes.hpp"
+#include "subcommands.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace zero::cli {
+namespace {
+
+constexpr int signal_code = 128;  // plus the signal: the shells' exit code
+
+// Where PROGRAM stands: after "--", or the first argument that is no option of ours.
+std::size_t find_program(const arguments& given) {
+  std::size_t at = 0;
+  while (at < given.size()) {
+    const std::string& token = given[at];
+    if (token == "--") return at + 1;
+    if (token.size() < 2 || token.front() != '-') return at;
+    at += token == "-n" || token == "--ranks" ? 2 : 1;
+  }
+  return given.size();
+}
+
+option_set launch_options(int& ranks) {
+  option_set options(
+      "launch", "-n N [--] PROGRAM [ARGUMENT...]",
+      "Starts N copies of PROGRAM with RANK, LOCAL_RANK, WORLD_SIZE and\n"
+      "LOCAL_WORLD_SIZE set and \"[rank] \" before each line they write. If one fails,\n"
+      "the others are ended and its exit code is returned, 128 + signal if it was\n"
+      "killed.");
+  options.add(whole("ranks,n", "N", "copies to start (needed)", ranks, {1, 4096}));
+  return options;
+}
+
+int exit_code_of(const ranks_outcome& outcome) {
+  if (outcome.interrupted_by != 0) return signal_code + outcome.interrupted_by;
+  if (!outcome.failure) return 0;
+  fmt::print(stderr, "zero launch: {}\n", outcome.failure->describe());
+  if (outcome.failure->signal != 0) return signal_code + outcome.failure->signal;
+  return outcome.failure->exit_code;
+}
+
+}  // namespace
+
+int run_launch(const arguments& given) {
+  const std::size_t program_at = find_program(given);
+  const auto split =
+      given.begin() + static_cast<std::ptrdiff_t>(std::min(program_at, given.size()));
+  arguments own(given.begin(), split);
+  if (!own.empty() && own.back() == "--") own.pop_back();
+
+  int ranks = 0;
+  option_set options = launch_options(ranks);
+  if (asks_for_help(own)) {
+    fmt::print("{}", options.help());
+    return 0;
+  }
+  options.parse(own);
+  if (ranks == 0) throw invalid_argument("-n is missing; expected -n N [--] PROGRAM [ARGUMENT...]");
+  if (split == given.end()) throw invalid_argument("PROGRAM is missing; expected it after -n N");
+  require_no_launcher("launch");
+
+  ranks_program program;
+  program.command.assign(split, given.end());
+  program.ranks = ranks;
+  program.output = output_of_ranks::prefixed;
+  signal_watch signals;
+  return exit_code_of(run_ranks(program, signals));
+}
+
+}  // namespace zero::cli

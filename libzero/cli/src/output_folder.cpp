@@ -1,0 +1,85 @@
+#include "output_folder.hpp"
+
+#include "descriptor.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+namespace zero::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_all(int number, const std::string& text, const std::string& path) {
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = write(number, text.data() + written, text.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw io_error("write", path, errno, written);
+    written += static_cast<std::size_t>(count);
+  }
+  if (fsync(number) != 0) throw io_error("fsync", path, errno);
+}
+
+}  // namespace
+
+void check_writable(const std::string& folder) {
+  const auto refuse = [&folder](const std::string& why) {
+    throw invalid_argument(fmt::format("'{}' cannot be written to: {}", folder, why));
+  };
+  std::error_code failure;
+  fs::path existing = fs::absolute(folder, failure).lexically_normal();
+  while (!fs::exists(fs::symlink_status(existing, failure)) && existing.has_relative_path()) {
+    existing = existing.parent_path();
+  }
+  if (!fs::is_directory(existing, failure)) {
+    refuse(fmt::format("{} is not a folder", existing.string()));
+  }
+  if (access(existing.c_str(), W_OK | X_OK) != 0) {
+    refuse(fmt::format("{}: {}", existing.string(), std::strerror(errno)));
+  }
+}
+
+void check_writable_file(const std::string& path) {
+  const auto refuse = [&path](const char* why) {
+    throw invalid_argument(fmt::format("'{}' cannot be written: {}", path, why));
+  };
+  std::error_code failure;
+  if (fs::is_directory(path, failure)) refuse(std::strerror(EISDIR));
+  const bool exists = fs::exists(path, failure);
+  const fs::path folder = fs::path(path).parent_path();
+  const std::string asked = exists ? path : folder.empty() ? "." : folder.string();
+  if (access(asked.c_str(), exists ? W_OK : W_OK | X_OK) != 0) refuse(std::strerror(errno));
+}
+
+void write_whole(const std::string& folder, const std::string& name, const std::string& text) {
+  std::error_code failure;
+  fs::create_directories(folder, failure);
+  if (failure) throw io_error("mkdir", folder, failure.value());
+  const std::string path = folder + "/" + name;
+  std::string beside = folder + "/." + name + ".XXXXXX";
+  const descriptor file(mkostemp(beside.data(), O_CLOEXEC));
+  if (!file.is_open()) throw io_error("open", path, errno);
+  try {
+    write_all(file.get(), text, path);
+    const mode_t mask = umask(0);
+    umask(mask);
+    fchmod(file.get(), 0666 & ~mask);  // as if the user had made it
+    if (std::rename(beside.c_str(), path.c_str()) != 0) throw io_error("rename", path, errno);
+  } catch (...) {
+    unlink(beside.c_str());
+    throw;
+  }
+}
+
+}  // namespace zero::cli

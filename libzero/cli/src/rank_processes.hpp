@@ -1,0 +1,56 @@
+#pragma once
+// rank_processes: N copies of a program as ranks of one shared-memory world, watched to their end.
+//
+// Whatever happens to this process or to a rank, no rank stays behind: ranks are killed by the
+// kernel when this process ends, and within 3 s of the first failure or interruption otherwise.
+// For a process with one thread.
+
+#include "signal_watch.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zero::cli {
+
+enum class output_of_ranks : unsigned char {
+  passed_through,  // ranks write to our standard output and error themselves
+  prefixed,        // line by line, with "[rank] " in front
+};
+
+struct ranks_program {
+  std::vector<std::string> command;  // argv; the first is searched for in PATH
+  int ranks = 1;
+  output_of_ranks output = output_of_ranks::passed_through;
+  // If given, each rank is handed a descriptor in ZERO_RESULT_FD, and every line it writes there
+  // comes here.
+  std::function<void(int rank, std::string_view line)> on_result;
+};
+
+// How a rank ended, other than with exit code 0.
+struct rank_failure {
+  int rank = 0;
+  int exit_code = 0;
+  int signal = 0;  // that killed it; 0: none did
+  // "rank 2 was killed by signal 9 (Killed)", "rank 2 ended with exit code 5".
+  [[nodiscard]] std::string describe() const;
+};
+
+struct ranks_outcome {
+  // The first to fail; a rank that failed because of a peer (exit code 3) only where within a
+  // second none failed by itself.
+  std::optional<rank_failure> failure;
+  int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
+};
+
+// Starts the ranks with RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and ZERO_ARENA_FD set, and
+// OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to the rank's share of the cores where the user has not
+// set them. Rank 0 has our standard input, the others none. Blocks until all have ended. When one
+// fails, the others' collectives are told at once; they get SIGTERM after 1 s, SIGKILL after 3 s.
+// An interruption is passed on as SIGTERM at once, and SIGKILL after 3 s or when it is repeated.
+// Throws invalid_argument if the program cannot be run, io_error, out_of_memory.
+[[nodiscard]] ranks_outcome run_ranks(const ranks_program& program, signal_watch& signals);
+
+}  // namespace zero::cli

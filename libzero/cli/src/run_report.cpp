@@ -1,0 +1,166 @@
+#include "run_report.hpp"
+
+#include <zero/base/memory_statistics.hpp>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <string>
+#include <type_traits>
+
+namespace zero::cli {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+static_assert(std::is_trivially_copyable_v<rank_figures>);
+
+json model_json(const trainer::gpt_config& model) {
+  return {{"name", model.name},      {"parameters", trainer::parameter_count(model)},
+          {"layers", model.layers},  {"channels", model.channels},
+          {"heads", model.heads},    {"vocabulary", model.vocabulary},
+          {"context", model.context}};
+}
+
+json text_json(const trainer::corpus& text) {
+  return {{"bytes", text.byte_count()},
+          {"sha256", text.digest()},
+          {"tokens", text.token_count()},
+          {"files", text.files()}};
+}
+
+json accounts(const memory_by_account& bytes, std::uint64_t peak) {
+  json result;
+  for (std::size_t i = 0; i < memory_account_count; ++i) {
+    result[name_of(static_cast<memory_account>(i))] = bytes[i];
+  }
+  result["peak"] = peak;
+  return result;
+}
+
+void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
+  // Steps that are skipped publish nothing, so that the mean need not be whole.
+  const auto a_step = [steps](std::uint64_t all) { return (all + steps / 2) / steps; };
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    const rank_figures& own = ranks[rank];
+    json measured = accounts(own.memory.measured, own.memory.measured_peak);
+    measured["activations"] = own.activations;
+    measured["process_rss_peak"] = own.process_rss_peak;
+    line["memory"].push_back(
+        {{"rank", rank},
+         {"predicted", accounts(own.memory.predicted, own.memory.predicted_peak)},
+         {"measured", std::move(measured)}});
+    line["communication"].push_back({{"rank", rank},
+                                     {"all_gather", a_step(own.traffic.all_gather)},
+                                     {"reduce_scatter", a_step(own.traffic.reduce_scatter)},
+                                     {"all_reduce", a_step(own.traffic.all_reduce)},
+                                     {"broadcast", a_step(own.traffic.broadcast)},
+                                     {"calls", a_step(own.traffic.calls)},
+                                     {"staged", a_step(own.traffic.staged)}});
+    // No tier but the one state is used in exists in this build, so nothing moves between tiers.
+    line["offload_io"].push_back({{"rank", rank},
+                                  {"host_to_device", 0},
+                                  {"device_to_host", 0},
+                                  {"disk_read", 0},
+                                  {"disk_written", 0}});
+  }
+}
+
+// Every option by its name as it would be given, so that a run can be repeated from its report.
+void add_options_given(json& line, const train_options& options) {
+  train_options copy = options;
+  option_set set("", "", "");
+  add_options(set, copy);
+  line["options"] = set.to_arguments();
+}
+
+void add_steps(json& line, const std::vector<trainer::training_step>& steps, std::uint64_t tokens) {
+  std::vector<double> seconds;
+  line["losses"] = json::array();
+  line["gradient_norms"] = json::array();
+  std::uint64_t skipped = 0;
+  for (const trainer::training_step& step : steps) {
+    line["losses"].push_back(step.loss);
+    line["gradient_norms"].push_back(step.gradient_norm);
+    seconds.push_back(step.seconds);
+    skipped += step.skipped ? 1 : 0;
+  }
+  line["skipped_steps"] = skipped;
+  std::sort(seconds.begin(), seconds.end());
+  const std::size_t middle = seconds.size() / 2;
+  const double median =
+      seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
+  line["step_seconds"] = {{"median", median}, {"min", seconds.front()}, {"max", seconds.back()}};
+  line["tokens_per_second"] = static_cast<double>(tokens) / median;
+}
+
+}  // namespace
+
+std::vector<rank_figures> exchange(collectives::communicator& ranks, const rank_figures& own) {
+  std::vector<rank_figures> all(static_cast<std::size_t>(ranks.size()));
+  collectives::call how;
+  how.name = "figures";
+  ranks
+      .all_gather({&own, sizeof own, dtype::byte},
+                  {all.data(), all.size() * sizeof own, dtype::byte}, how)
+      .wait();
+  return all;
+}
+
+collectives::traffic difference(const collectives::traffic& later,
+                                const collectives::traffic& earlier) {
+  return {later.all_gather - earlier.all_gather, later.reduce_scatter - earlier.reduce_scatter,
+          later.all_reduce - earlier.all_reduce, later.broadcast - earlier.broadcast,
+          later.calls - earlier.calls,           later.staged - earlier.staged};
+}
+
+std::uint64_t peak_resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stoull(line.substr(6)) << 10;
+  }
+  return 0;
+}
+
+json step_line(const trainer::training_step& step, std::uint64_t tokens) {
+  return {{"schema", "zero.step/1"},
+          {"step", step.step},
+          {"loss", step.loss},
+          {"gradient_norm", step.gradient_norm},
+          {"learning_rate", step.learning_rate},
+          {"skipped", step.skipped},
+          {"seconds", step.seconds},
+          {"tokens_per_second", static_cast<double>(tokens) / step.seconds}};
+}
+
+json run_line(const finished_run& run) {
+  const common_options& o = run.options->training;
+  const trainer::gpt_config model = chosen_model(o);
+  const int sequence = sequence_of(o, model);
+  json line{{"schema", "zero.run/1"},
+            {"model", model_json(model)},
+            {"text", text_json(*run.text)},
+            {"stage", run.options->stage},
+            {"offload", name_of(run.options->offload)},
+            {"ranks", run.ranks.size()},
+            {"dtype", name_of(o.dtype)},
+            {"gradient_dtype", o.gradient_dtype == gradient_storage::fp32 ? "fp32" : "same"},
+            {"optimizer", name_of(o.optimizer)},
+            {"accumulate", o.accumulate},
+            {"batch", o.batch},
+            {"sequence", sequence}};
+  add_options_given(line, *run.options);
+  add_steps(line, run.steps,
+            static_cast<std::uint64_t>(o.batch) * static_cast<std::uint64_t>(sequence));
+  line["parameters_digest"] = run.parameters_digest;
+  add_figures(line, run.ranks, run.steps.size());
+  for (std::size_t i = 0; i < phase_count; ++i) {
+    line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
+  }
+  line["schedule"] = {{"gathers", run.schedule.gathers},
+                      {"prefetched", run.schedule.prefetched},
+                      {"on_demand", run.schedule.on_demand}};
+  return line;
+}
+
+}  // namespace zero::cli

@@ -1,0 +1,112 @@
+// zero train: the reference trainer, on ranks of its own or of whoever started it.
+
+#include "rank_environment.hpp"
+#include "result_channel.hpp"
+#include "run_listener.hpp"
+#include "subcommands.hpp"
+#include "train_rank.hpp"
+#include "training_processes.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/collectives/shared_memory.hpp>
+#include <zero/collectives/single.hpp>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <new>
+
+namespace zero::cli {
+namespace {
+
+std::unique_ptr<collectives::communicator> join(const std::optional<rank_identity>& identity) {
+  if (!identity || identity->who.size == 1) return collectives::make_single();
+  require_reachable_peers(*identity);
+  auto ranks = collectives::shared_memory_world::attach(identity->arena);
+  if (ranks.size() != identity->who.size) {
+    throw invalid_argument(fmt::format("WORLD_SIZE is {}, but the ranks' memory is for {}",
+                                       identity->who.size, ranks.size()));
+  }
+  return ranks.join(identity->who.rank);
+}
+
+// This process is a rank. Results go to the starter if it listens, else to the user.
+int train_here(const train_options& options, const std::optional<rank_identity>& identity,
+               std::optional<result_channel>& starter) {
+  auto ranks = join(identity);
+  if (starter) {
+    run_training_rank(options, std::move(ranks),
+                      [&starter](const json& line) { starter->send(line); });
+    return 0;
+  }
+  if (ranks->rank() != 0) {
+    run_training_rank(options, std::move(ranks), [](const json&) {});
+    return 0;
+  }
+  run_listener listener(options, ranks->size());
+  run_training_rank(options, std::move(ranks),
+                    [&listener](const json& line) { listener.take(line); });
+  return 0;
+}
+
+// This process starts the ranks, and is none.
+int train_there(const train_options& options, int ranks) {
+  run_listener listener(options, ranks);
+  train_options of_rank = options;
+  of_rank.ranks.reset();
+  of_rank.json_file.clear();  // written here
+  arguments given = train_option_set(of_rank).to_arguments();
+  given.insert(given.begin(), "train");
+  signal_watch signals;
+  const training_outcome outcome = run_training_processes(
+      this_program(), given, ranks, [&listener](const json& line) { listener.take(line); },
+      signals);
+  listener.stop_progress();
+  if (outcome.exit_code != 0) fmt::print(stderr, "zero train: {}\n", outcome.message);
+  return outcome.exit_code;
+}
+
+int train(const arguments& given, std::optional<result_channel>& starter) {
+  train_options options;
+  option_set set = train_option_set(options);
+  if (asks_for_help(given)) {
+    fmt::print("{}", set.help());
+    return 0;
+  }
+  set.parse(given);
+  const std::optional<rank_identity> identity = rank_from_environment();
+  if (identity && options.ranks && *options.ranks != identity->who.size) {
+    throw invalid_argument(fmt::format("--ranks {} disagrees with {}, which say {}", *options.ranks,
+                                       identity->source, identity->who.size));
+  }
+  const int ranks = identity ? identity->who.size : options.ranks.value_or(1);
+  if (identity) require_reachable_peers(*identity);
+  check(options, ranks);
+  check_memory_budget(options, ranks);
+  if (!identity && ranks > 1) return train_there(options, ranks);
+  return train_here(options, identity, starter);
+}
+
+// To the starter, which prints one line for all its ranks.
+int tell(result_channel& starter, error_class kind, const char* message) {
+  starter.send(error_line(static_cast<int>(kind), message));
+  return static_cast<int>(kind);
+}
+
+}  // namespace
+
+int run_train(const arguments& given) {
+  std::optional<result_channel> starter = result_channel::from_environment();
+  if (!starter) return train(given, starter);
+  try {
+    return train(given, starter);
+  } catch (const error& e) {
+    return tell(*starter, e.kind(), e.what());
+  } catch (const std::bad_alloc&) {
+    return tell(*starter, error_class::resource, "out of memory");
+  } catch (const std::exception& e) {
+    return tell(*starter, error_class::failure, e.what());
+  }
+}
+
+}  // namespace zero::cli

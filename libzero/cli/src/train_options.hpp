@@ -1,0 +1,104 @@
+#pragma once
+// train_options: everything `zero train` can be told, and the part of it that `zero compare`
+// shares.
+//
+// Plain values; bound to a command line by add_options and made whole by check.
+
+#include "option_set.hpp"
+#include "trainer/gpt_config.hpp"
+
+#include <zero/base/dtype.hpp>
+#include <zero/engine/options.hpp>
+#include <zero/optim/rule.hpp>
+#include <zero/optim/schedule.hpp>
+#include <zero/partition/layout.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zero::cli {
+
+// Where state rests when it is not in use, and where is computed; each with one choice so far.
+enum class offload_tier : unsigned char { none };
+[[nodiscard]] const char* name_of(offload_tier tier) noexcept;
+enum class compute_device : unsigned char { cpu };
+
+// dynamic, or a fixed factor.
+struct loss_scale_choice {
+  bool dynamic = false;
+  double factor = 1.0;
+};
+
+// What is trained and how; the same for every run of a comparison.
+struct common_options {
+  // ---- the model: a name, or all five numbers ----
+  std::string model;
+  std::optional<int> layers, channels, heads, vocabulary, context;
+
+  // ---- the text and the batch ----
+  std::vector<std::string> text;
+  std::uint64_t steps = 20;
+  int batch = 4;                // sequences of a step, all ranks and micro-batches together
+  std::optional<int> sequence;  // tokens; default the model's context
+  int accumulate = 1;
+  zero::reduce_at reduce_at = zero::reduce_at::micro_batch;
+  std::uint64_t seed = 1;
+
+  // ---- arithmetic ----
+  zero::dtype dtype = zero::dtype::fp32;
+  gradient_storage gradient_dtype = gradient_storage::fp32;
+  optim::algorithm optimizer = optim::algorithm::adamw;
+  double learning_rate = 1e-3;
+  optim::decay_shape schedule = optim::decay_shape::constant;
+  std::uint64_t warmup_steps = 0;
+  double final_learning_rate_fraction = 0.0;
+  double weight_decay = 0.0;
+  double clip_norm = 0.0;                       // 0: never
+  std::optional<loss_scale_choice> loss_scale;  // default dynamic for fp16, else 1
+
+  // ---- memory and time ----
+  int prefetch = 1;
+  zero::addressing addressing = zero::addressing::slots;
+  partition::layout_kind layout = partition::layout_kind::flat;
+  std::uint64_t resident_bytes = 0;
+  bool recompute = false;
+  double deadline = 60.0;  // seconds
+  compute_device device = compute_device::cpu;
+};
+
+struct train_options {
+  common_options training;
+  std::optional<int> ranks;  // processes to start; nothing: one, or as the environment says
+  int stage = 0;
+  offload_tier offload = offload_tier::none;
+  std::optional<std::uint64_t> memory_budget;  // bytes a rank
+  std::string tokens;                          // files; empty: none
+  std::string init_from;
+  std::string export_file;
+  std::string json_file;
+  std::string trace_file;
+  int sample = 0;  // tokens to generate at the end
+};
+
+// Binds the options to `o`, which must outlive `set`.
+void add_options(option_set& set, common_options& o);
+void add_options(option_set& set, train_options& o);
+
+// The options of `zero train`.
+[[nodiscard]] option_set train_option_set(train_options& o);
+
+// The model that is meant. Throws invalid_argument for an unknown name, numbers that are missing,
+// stand beside a name, or make no model.
+[[nodiscard]] trainer::gpt_config chosen_model(const common_options& o);
+
+// Tokens of a sequence: the model's context unless told otherwise.
+[[nodiscard]] int sequence_of(const common_options& o, const trainer::gpt_config& model);
+
+// Throws invalid_argument, naming the option, unless the options make sense with each other and
+// on `ranks` ranks. Reads nothing from disk.
+void check(const common_options& o, int ranks);
+void check(const train_options& o, int ranks);
+
+}  // namespace zero::cli

@@ -1,0 +1,173 @@
+#include "train_rank.hpp"
+
+#include "run_report.hpp"
+#include "train_files.hpp"
+#include "trainer/blas.hpp"
+#include "trainer/initial_values.hpp"
+#include "trainer/text.hpp"
+#include "trainer/token_file.hpp"
+#include "trainer/training.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/base/hash.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <optional>
+
+namespace zero::cli {
+namespace {
+
+constexpr std::size_t trace_capacity = 1U << 18;  // events of a rank
+constexpr std::size_t prompt_tokens = 16;
+
+// What cannot be read is wrong input of the option that named it.
+template <typename Function>
+auto reading(const char* option_name, const Function& read) {
+  try {
+    return read();
+  } catch (const io_error& e) {
+    throw invalid_argument(fmt::format("{}: {}", option_name, e.what()));
+  } catch (const invalid_argument& e) {
+    throw invalid_argument(fmt::format("{}: {}", option_name, e.what()));
+  }
+}
+
+trainer::corpus read_corpus(const train_options& o, const trainer::gpt_config& model) {
+  const char* name = o.tokens.empty() ? "--text" : "--tokens";
+  return reading(name, [&] {
+    std::vector<std::string> paths = o.training.text;
+    if (paths.empty()) paths.emplace_back(trainer::default_text);
+    trainer::corpus text =
+        o.tokens.empty() ? trainer::read_text(paths) : trainer::read_token_file(o.tokens);
+    text.check(model.vocabulary, sequence_of(o.training, model));
+    return text;
+  });
+}
+
+std::unique_ptr<trainer::parameter_source> open_values(const train_options& o,
+                                                       const trainer::gpt_config& model) {
+  if (o.init_from.empty()) {
+    return std::make_unique<trainer::initial_values>(model, o.training.seed);
+  }
+  return reading("--init-from", [&] { return trainer::open_parameters(o.init_from, model); });
+}
+
+trainer::training_options trainer_options_of(const train_options& options) {
+  const common_options& o = options.training;
+  trainer::training_options result;
+  result.model = chosen_model(o);
+  result.type = o.dtype;
+  result.batch = o.batch;
+  result.sequence = sequence_of(o, result.model);
+  result.recompute = o.recompute;
+  result.seed = o.seed;
+  result.schedule.peak = static_cast<float>(o.learning_rate);
+  result.schedule.final_fraction = static_cast<float>(o.final_learning_rate_fraction);
+  result.schedule.warmup_steps = o.warmup_steps;
+  result.schedule.total_steps = o.steps;
+  result.schedule.shape = o.schedule;
+  result.engine = engine_options_of(options);
+  return result;
+}
+
+// Continues the beginning of the text.
+std::vector<std::int32_t> sample(trainer::training& training, const trainer::corpus& text,
+                                 const train_options& o) {
+  std::vector<std::int32_t> tokens;
+  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(prompt_tokens, text.token_count()); ++i) {
+    tokens.push_back(text.token(i));
+  }
+  return training.sample(std::move(tokens), o.sample, o.training.seed);
+}
+
+// One rank's training, once everything it needs has been read.
+class rank_run {
+ public:
+  rank_run(const train_options& options, collectives::communicator& ranks,
+           const trainer::corpus& text, trainer::parameter_source& values)
+      : options_(options),
+        ranks_(ranks),
+        text_(text),
+        training_(ranks, trainer_options_of(options), text, values) {
+    if (options.trace_file.empty()) return;
+    recorder_.emplace(trace_capacity);
+    ranks.set_trace(&*recorder_);
+    training_.set_trace(&*recorder_);
+  }
+
+  void steps(const result_sink& sink) {
+    const collectives::traffic before = ranks_.traffic();
+    const auto sequence =
+        static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
+    const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
+    done_.reserve(options_.training.steps);
+    for (std::uint64_t i = 0; i < options_.training.steps; ++i) {
+      done_.push_back(training_.step());
+      if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
+    }
+    figures_.traffic = difference(ranks_.traffic(), before);
+    figures_.memory = training_.optimizer().memory();
+    figures_.activations = training_.activation_bytes();
+    figures_.process_rss_peak = peak_resident_bytes();
+  }
+
+  // The run's own line; null but on rank 0.
+  nlohmann::ordered_json conclude() {
+    sharded_optimizer& optimizer = training_.optimizer();
+    finished_run run{
+        &options_, &text_, std::move(done_), {}, training_.seconds(), optimizer.schedule(), {}};
+    if (recorder_) {
+      training_.set_trace(nullptr);
+      ranks_.set_trace(nullptr);
+      write_trace(ranks_, *recorder_, options_.trace_file);
+    }
+    run.parameters_digest = to_hex(optimizer.parameters_digest());
+    run.ranks = exchange(ranks_, figures_);
+    std::vector<std::int32_t> sampled;
+    if (options_.sample > 0) sampled = sample(training_, text_, options_);
+    if (!options_.export_file.empty()) {
+      export_parameters(optimizer, chosen_model(options_.training), options_.export_file,
+                        ranks_.rank() == 0);
+    }
+    if (ranks_.rank() != 0) return nullptr;
+    nlohmann::ordered_json line = run_line(run);
+    if (options_.sample > 0) line["sample"] = sampled;
+    return line;
+  }
+
+ private:
+  const train_options& options_;
+  collectives::communicator& ranks_;
+  const trainer::corpus& text_;
+  std::optional<trace_recorder> recorder_;
+  trainer::training training_;
+  std::vector<trainer::training_step> done_;
+  rank_figures figures_;
+};
+
+}  // namespace
+
+void run_training_rank(const train_options& options,
+                       std::unique_ptr<collectives::communicator> ranks, const result_sink& sink) {
+  const std::chrono::duration<double> deadline(options.training.deadline);
+  ranks->set_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(deadline));
+  trainer::check_blas();
+  const trainer::gpt_config model = chosen_model(options.training);
+  const trainer::corpus text = read_corpus(options, model);
+  const auto values = open_values(options, model);
+  try {
+    rank_run run(options, *ranks, text, *values);
+    run.steps(sink);
+    const nlohmann::ordered_json line = run.conclude();
+    // Nobody leaves while another still reads its memory.
+    ranks->barrier().wait();
+    if (ranks->rank() == 0) sink(line);
+  } catch (const std::exception& e) {
+    ranks->abort(e.what());
+    throw;
+  }
+}
+
+}  // namespace zero::cli

@@ -1,0 +1,32 @@
+#pragma once
+// train_rank: one rank of `zero train`, from its options to its results.
+
+#include "train_options.hpp"
+
+#include <zero/collectives/communicator.hpp>
+#include <zero/engine/options.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace zero::cli {
+
+// Where rank 0's lines go: zero.step/1 for each step, zero.run/1 at the end.
+using result_sink = std::function<void(const nlohmann::ordered_json& line)>;
+
+// Trains. Collective over `ranks`; only rank 0 calls `sink` and writes files. Blocks. Throws what
+// reading, training and writing throw; --text, --tokens and --init-from that cannot be read are
+// invalid_argument. Options must have been checked.
+void run_training_rank(const train_options& options,
+                       std::unique_ptr<collectives::communicator> ranks, const result_sink& sink);
+
+// The engine's part of the options.
+[[nodiscard]] engine_options engine_options_of(const train_options& options);
+
+// Throws out_of_memory, naming the smallest budget that would do, if --memory-budget is given and
+// one of `ranks` ranks would hold more. Allocates nothing.
+void check_memory_budget(const train_options& options, int ranks);
+
+}  // namespace zero::cli

@@ -1,0 +1,69 @@
+#include "training_processes.hpp"
+
+#include "rank_processes.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+namespace zero::cli {
+namespace {
+
+json parse_line(int rank, std::string_view line) {
+  json parsed = json::parse(line, nullptr, false);
+  if (parsed.is_discarded() || !parsed.is_object() || !parsed.contains("schema")) {
+    throw error(fmt::format("rank {} sent a line that is no result: {}", rank, line));
+  }
+  return parsed;
+}
+
+}  // namespace
+
+std::string this_program() {
+  std::error_code missing;
+  const auto file = std::filesystem::read_symlink("/proc/self/exe", missing);
+  // The link itself still works when the file was replaced, by a build say.
+  return missing || !std::filesystem::exists(file, missing) ? "/proc/self/exe" : file.string();
+}
+
+training_outcome run_training_processes(const std::string& program, const arguments& given,
+                                        int ranks, const line_function& on_line,
+                                        signal_watch& signals) {
+  std::map<int, std::string> last_words;  // by rank
+  ranks_program ranked;
+  ranked.command = given;
+  ranked.command.insert(ranked.command.begin(), program);
+  ranked.ranks = ranks;
+  ranked.on_result = [&](int rank, std::string_view line) {
+    const json parsed = parse_line(rank, line);
+    if (parsed["schema"] == "zero.error/1") {
+      last_words[rank] = parsed.at("message").get<std::string>();
+    } else {
+      on_line(parsed);
+    }
+  };
+  const ranks_outcome outcome = run_ranks(ranked, signals);
+
+  if (outcome.interrupted_by != 0) {
+    return {128 + outcome.interrupted_by,
+            fmt::format("interrupted by signal {} ({})", outcome.interrupted_by,
+                        strsignal(outcome.interrupted_by))};
+  }
+  if (!outcome.failure) return {};
+  const rank_failure& failure = *outcome.failure;
+  if (failure.signal != 0) {
+    return {static_cast<int>(error_class::peer_lost), failure.describe()};
+  }
+  if (last_words.count(failure.rank) == 0) return {failure.exit_code, failure.describe()};
+  const std::string& words = last_words[failure.rank];
+  // What is wrong with the input is so on every rank.
+  const bool of_all = failure.exit_code == static_cast<int>(error_class::usage);
+  return {failure.exit_code, of_all ? words : fmt::format("rank {}: {}", failure.rank, words)};
+}
+
+}  // namespace zero::cli

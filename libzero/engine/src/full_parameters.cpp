@@ -1,0 +1,104 @@
+// The full-parameters region: the whole model on every rank, for sampling or saving.
+
+#include "state.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/base/float16.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace zero {
+
+struct full_parameters_region::storage {
+  sharded_optimizer::state& owner;
+  std::vector<buffer> gathered;  // by bucket; empty where the parameters rest in full
+
+  [[nodiscard]] typed_span full(std::size_t index) const noexcept {
+    const bucket_storage& b = owner.buckets[index];
+    void* data = b.plan->parameter_sharded ? gathered[index].data() : b.parameter.data();
+    return {data, b.shape->padded, b.shape->type};
+  }
+};
+
+namespace {
+
+template <typename T>
+void widen_changed(const T* values, T (*narrow)(float), float* master, std::uint64_t count) {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (narrow(master[i]).bits != values[i].bits) master[i] = to_float(values[i]);
+  }
+}
+
+// Master weights whose rounding is already what was written keep their precision.
+void take_over(const_typed_span values, float* master) {
+  if (values.type == dtype::bf16) {
+    widen_changed(static_cast<const bf16_t*>(values.data), to_bf16, master, values.count);
+  } else {
+    widen_changed(static_cast<const fp16_t*>(values.data), to_fp16, master, values.count);
+  }
+}
+
+}  // namespace
+
+full_parameters_region::full_parameters_region(std::unique_ptr<storage> s) noexcept
+    : storage_(std::move(s)) {}
+full_parameters_region::full_parameters_region(full_parameters_region&&) noexcept = default;
+full_parameters_region::~full_parameters_region() = default;
+
+typed_span full_parameters_region::parameter(std::size_t index) const {
+  const partition::layout& layout = storage_->owner.layout;
+  if (index >= layout.parameters().size()) {
+    throw invalid_argument("[engine.full_parameters] parameter " + std::to_string(index) + " of " +
+                           std::to_string(layout.parameters().size()));
+  }
+  const partition::placement& p = layout.parameters()[layout.parameters()[index].storage];
+  if (p.bucket == partition::no_bucket) return {};
+  return storage_->full(p.bucket).part(p.offset, p.count);
+}
+
+void full_parameters_region::write() {
+  sharded_optimizer::state& s = storage_->owner;
+  s.parameter_slots.clear();  // gathered from what is about to be old
+  for (std::size_t index = 0; index < s.buckets.size(); ++index) {
+    const bucket_storage& b = s.buckets[index];
+    const typed_span full = storage_->full(index);
+    if (!s.alone()) {
+      collectives::call how;
+      how.name = "full parameters";
+      how.tag = static_cast<int>(index);
+      s.wait(s.ranks.broadcast(full, 0, how));
+    }
+    const typed_span own = full.part(s.alone() ? 0 : s.own_offset(*b.shape), b.shape->shard);
+    if (b.plan->parameter_sharded) {
+      std::copy_n(static_cast<const std::byte*>(own.data), own.bytes(),
+                  static_cast<std::byte*>(s.own_parameters(index).data));
+    }
+    if (b.plan->master) {
+      take_over(b.plan->optimizer_sharded ? own : full, s.master(index));
+    }
+  }
+}
+
+full_parameters_region sharded_optimizer::full_parameters() {
+  state& s = *state_;
+  s.wait_published();
+  auto region =
+      std::unique_ptr<full_parameters_region::storage>(new full_parameters_region::storage{s, {}});
+  region->gathered.resize(s.buckets.size());
+  completion last;
+  for (std::size_t index = 0; index < s.buckets.size(); ++index) {
+    const bucket_storage& b = s.buckets[index];
+    if (!b.plan->parameter_sharded) continue;
+    region->gathered[index] = buffer(s.ranks.memory(), s.statistics, memory_account::buffers,
+                                     b.shape->padded * size_of(b.shape->type));
+    collectives::call how;
+    how.name = "full parameters";
+    how.tag = static_cast<int>(index);
+    last = s.ranks.all_gather(s.own_parameters(index), region->full(index), how);
+  }
+  s.wait(last);
+  return full_parameters_region(std::move(region));
+}
+
+}  // namespace zero

@@ -1,0 +1,100 @@
+// gather: shards become the full parameters of a unit, ahead of their use where the schedule is
+// known.
+
+#include "state.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace zero {
+
+using partition::no_slot;
+
+namespace {
+
+std::string names_of_held(const slot_pool& pool, const partition::model_spec& model) {
+  std::string names;
+  for (std::size_t unit = 0; unit < model.units.size(); ++unit) {
+    if (pool.holds(static_cast<int>(unit)) == 0) continue;
+    names += (names.empty() ? "'" : ", '") + model.units[unit].name + "'";
+  }
+  return names;
+}
+
+}  // namespace
+
+void sharded_optimizer::state::begin(pass kind) {
+  const std::size_t uses = plan.parameter_slots().uses.size();
+  cursor = 0;
+  limit = kind == pass::train ? uses : uses / 2;
+  for (unit_progress& u : units) u.zeroed = u.zeroed && u.calls > u.reductions;
+  gather_ahead();
+}
+
+void sharded_optimizer::state::gather(int unit) {
+  const verb_timer timer(*this, phase::gather, unit);
+  ++kept.gathers;
+  const auto& uses = plan.parameter_slots().uses;
+  std::size_t use = cursor;
+  if (use >= limit || uses[use].unit != unit) {
+    ++kept.on_demand;
+    while (use < limit && uses[use].unit != unit) ++use;
+  }
+  if (use < limit) cursor = use + 1;
+  const std::size_t planned = use < limit ? uses[use].slot : no_slot;
+
+  if (parameter_slots.needs_slot(unit)) {
+    if (parameter_slots.slot_of(unit) == no_slot) {
+      const std::size_t slot = parameter_slots.choose(unit, planned);
+      if (slot == no_slot) {
+        throw invalid_argument("[engine.gather] no slot is left for unit '" +
+                               layout.model().units[static_cast<std::size_t>(unit)].name +
+                               "' while " + names_of_held(parameter_slots, layout.model()) +
+                               " are held: release one, or raise prefetch");
+      }
+      queue_gather(unit, slot);
+    } else {
+      ++kept.prefetched;
+    }
+    parameter_slots.hold(unit);
+  }
+  gather_ahead();
+  wait(units[static_cast<std::size_t>(unit)].gathered);
+  for (const std::size_t b : layout.buckets_of(unit)) wait(buckets[b].published);
+}
+
+void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
+  parameter_slots.place(unit, slot);
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    const bucket_storage& b = buckets[index];
+    if (!b.plan->parameter_sharded) continue;
+    const typed_span full{parameter_slots.memory(slot) + b.plan->parameter_slot_offset,
+                          b.shape->padded, b.shape->type};
+    collectives::call how;
+    how.name = name_of(phase::gather);
+    how.tag = static_cast<int>(index);
+    units[static_cast<std::size_t>(unit)].gathered =
+        ranks.all_gather(own_parameters(index), full, how);
+  }
+}
+
+// Queues the next `prefetch` uses as far as their slots are free. A slot that holds a unit needed
+// sooner is left alone: that happens only off schedule, where waiting is right.
+void sharded_optimizer::state::gather_ahead() {
+  const auto& uses = plan.parameter_slots().uses;
+  const std::size_t end = std::min(limit, cursor + static_cast<std::size_t>(options.prefetch));
+  for (std::size_t use = cursor; use < end; ++use) {
+    const auto [unit, slot] = uses[use];
+    if (slot == no_slot || parameter_slots.slot_of(unit) != no_slot) continue;
+    if (parameter_slots.held(slot)) return;
+    for (std::size_t sooner = cursor; sooner < use; ++sooner) {
+      if (parameter_slots.unit_in(slot) == uses[sooner].unit) return;
+    }
+    queue_gather(unit, slot);
+  }
+}
+
+}  // namespace zero

@@ -1,0 +1,159 @@
+// reduce: full gradients become reduced shards, summed over ranks and over reductions.
+
+#include "state.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/optim/elementwise.hpp>
+
+#include <cstring>
+#include <string>
+
+namespace zero {
+
+using partition::no_slot;
+using partition::reduced_in;
+
+namespace {
+
+collectives::call reduce_call(std::size_t bucket) {
+  collectives::call how;
+  how.name = name_of(phase::reduce);
+  how.tag = static_cast<int>(bucket);
+  return how;
+}
+
+}  // namespace
+
+// Finds the unit's full gradients a place, waits until nobody reads what was there, zeroes it.
+void sharded_optimizer::state::take_gradients(int unit) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (progress.zeroed) return;
+  const verb_timer timer(*this, phase::reduce, unit);
+  if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) == 0) {
+    std::size_t planned = no_slot;
+    for (const partition::slot_use& use : plan.gradient_slots().uses) {
+      if (use.unit == unit) planned = use.slot;
+    }
+    const std::size_t slot = gradient_slots.choose(unit, planned);
+    if (slot == no_slot) {
+      throw invalid_argument("[engine.gradients] no slot is left for unit '" +
+                             layout.model().units[static_cast<std::size_t>(unit)].name +
+                             "': reduce the units whose gradients were taken before it");
+    }
+    wait(slot_reductions[slot]);
+    gradient_slots.place(unit, slot);
+    gradient_slots.hold(unit);
+  }
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    if (!buckets[index].shape->trainable) continue;
+    wait(buckets[index].reduced);
+    const typed_span full = full_gradient(index);
+    std::memset(full.data, 0, full.bytes());
+  }
+  progress.zeroed = true;
+}
+
+void sharded_optimizer::state::reduce(int unit) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (progress.calls == options.accumulate) {
+    throw invalid_argument("[engine.reduce] unit '" +
+                           layout.model().units[static_cast<std::size_t>(unit)].name +
+                           "' is reduced more than " + std::to_string(options.accumulate) +
+                           " times between two steps: raise accumulate");
+  }
+  take_gradients(unit);  // nothing was added: zeros are contributed
+  ++progress.calls;
+  const bool kept_for_later = plan.options().keep_gradients && progress.calls < options.accumulate;
+  if (!kept_for_later) queue_unit_reduce(unit);
+}
+
+void sharded_optimizer::state::queue_unit_reduce(int unit) {
+  const verb_timer timer(*this, phase::reduce, unit);
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  completion last;
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    if (!buckets[index].shape->trainable) continue;
+    if (alone()) {
+      reduce_alone(index, progress.reductions == 0);
+    } else {
+      queue_reduce(index, progress.reductions == 0);
+    }
+    last = buckets[index].reduced;
+  }
+  progress.reductions = progress.calls;
+  progress.zeroed = false;
+  if (gradient_slots.needs_slot(unit)) {
+    slot_reductions[gradient_slots.slot_of(unit)] = last;
+    gradient_slots.drop(unit);
+  }
+}
+
+// A world of one issues no collective: its sum is its own gradient.
+void sharded_optimizer::state::reduce_alone(std::size_t index, bool first) {
+  if (buckets[index].plan->reduced != reduced_in::shard) return;
+  if (first) {
+    optim::convert(full_gradient(index), reduced_shard(index));
+  } else {
+    optim::accumulate(full_gradient(index), reduced_shard(index));
+  }
+}
+
+void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
+  bucket_storage& b = buckets[index];
+  const typed_span full = full_gradient(index);
+  const collectives::call how = reduce_call(index);
+  switch (b.plan->reduced) {
+    case reduced_in::shard:
+      b.reduced = ranks.reduce_scatter(
+          full, reduced_shard(index),
+          first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how);
+      break;
+    case reduced_in::own_piece:
+      b.reduced =
+          ranks.reduce_scatter(full, reduced_shard(index), collectives::write_mode::overwrite, how);
+      if (b.plan->gather_gradients) b.reduced = ranks.all_gather(reduced_shard(index), full, how);
+      break;
+    case reduced_in::full_front: {
+      // Peers read all of the full gradient, so the wider shard waits beside it until they have.
+      land(next_staging);
+      b.reduced = ranks.reduce_scatter(
+          full, {reduced_staging[next_staging].data(), b.shape->shard, b.plan->reduced_type},
+          collectives::write_mode::overwrite, how);
+      staged_bucket[next_staging] = index;
+      next_staging ^= 1U;
+      break;
+    }
+    case reduced_in::local:
+    case reduced_in::nowhere:
+      break;
+  }
+}
+
+void sharded_optimizer::state::land(std::size_t staging_index) {
+  const std::size_t index = staged_bucket[staging_index];
+  if (index == no_bucket_staged) return;
+  wait(buckets[index].reduced);
+  const typed_span shard = reduced_shard(index);
+  std::memcpy(shard.data, reduced_staging[staging_index].data(), shard.bytes());
+  staged_bucket[staging_index] = no_bucket_staged;
+}
+
+// After this every reduced shard is where reduced_shard() says; units nobody reduced have zeros.
+void sharded_optimizer::state::finish_reductions() {
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    const unit_progress& progress = units[unit];
+    if (progress.calls > progress.reductions) queue_unit_reduce(static_cast<int>(unit));
+  }
+  for (std::size_t i = 0; i < staged_bucket.size(); ++i) land(i);
+  for (std::size_t index = 0; index < buckets.size(); ++index) {
+    const bucket_storage& b = buckets[index];
+    if (!b.shape->trainable) continue;
+    wait(b.reduced);
+    if (units[static_cast<std::size_t>(b.shape->unit)].reductions > 0) continue;
+    const bool whole = b.plan->reduced == reduced_in::own_piece && b.plan->gather_gradients;
+    const typed_span zeros = whole ? full_gradient(index) : reduced_shard(index);
+    std::memset(zeros.data, 0, zeros.bytes());
+  }
+}
+
+}  // namespace zero

@@ -1,0 +1,14 @@
+// release: a unit's slot is free again after its last use.
+
+#include "state.hpp"
+
+namespace zero {
+
+void sharded_optimizer::state::release(int unit) {
+  if (!parameter_slots.needs_slot(unit)) return;
+  const verb_timer timer(*this, phase::release, unit);
+  parameter_slots.drop(unit);
+  if (parameter_slots.holds(unit) == 0) gather_ahead();
+}
+
+}  // namespace zero

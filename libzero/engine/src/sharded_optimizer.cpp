@@ -1,0 +1,163 @@
+// The public face: argument checks, and reports.
+
+#include "state.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <string>
+#include <utility>
+
+namespace zero {
+namespace {
+
+void check_unit(const partition::layout& layout, int unit, const char* call) {
+  if (unit >= 0 && static_cast<std::size_t>(unit) < layout.model().units.size()) return;
+  throw invalid_argument(std::string("[engine.") + call + "] unit " + std::to_string(unit) +
+                         " of " + std::to_string(layout.model().units.size()));
+}
+
+}  // namespace
+
+gathered_unit::gathered_unit(gathered_unit&& other) noexcept
+    : owner_(std::exchange(other.owner_, nullptr)), unit_(other.unit_) {}
+
+gathered_unit& gathered_unit::operator=(gathered_unit&& other) noexcept {
+  if (this != &other) {
+    release();
+    owner_ = std::exchange(other.owner_, nullptr);
+    unit_ = other.unit_;
+  }
+  return *this;
+}
+
+gathered_unit::~gathered_unit() { release(); }
+
+void gathered_unit::release() noexcept {
+  sharded_optimizer* owner = std::exchange(owner_, nullptr);
+  if (owner == nullptr) return;
+  try {
+    owner->state_->release(unit_);
+  } catch (const error&) {
+    // Only queueing the next gather can fail, and then the communicator is poisoned: whatever
+    // the client asks next throws that same error.
+  }
+}
+
+sharded_optimizer::sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
+                                     engine_options options)
+    : state_(std::make_unique<state>(ranks, std::move(model), std::move(options))) {}
+
+sharded_optimizer::~sharded_optimizer() = default;
+
+void sharded_optimizer::initialize(const fill_function& fill) { state_->initialize(fill); }
+
+void sharded_optimizer::begin_micro_batch(pass kind) { state_->begin(kind); }
+
+gathered_unit sharded_optimizer::gather(int unit) {
+  check_unit(state_->layout, unit, "gather");
+  state_->gather(unit);
+  return {*this, unit};
+}
+
+unit_gradients sharded_optimizer::gradients(int unit) {
+  check_unit(state_->layout, unit, "gradients");
+  state_->take_gradients(unit);
+  return {*this, unit};
+}
+
+void sharded_optimizer::reduce(int unit) {
+  check_unit(state_->layout, unit, "reduce");
+  state_->reduce(unit);
+}
+
+step_result sharded_optimizer::step(float learning_rate) { return state_->step(learning_rate); }
+
+float sharded_optimizer::loss_scale() const noexcept { return state_->scale.value(); }
+
+namespace {
+
+const partition::placement& place_of(const sharded_optimizer::state& s, int unit, std::size_t i,
+                                     const char* call) {
+  const auto& parameters = s.layout.model().units[static_cast<std::size_t>(unit)].parameters;
+  if (i >= parameters.size()) {
+    throw invalid_argument(std::string("[engine.") + call + "] parameter " + std::to_string(i) +
+                           " of " + std::to_string(parameters.size()));
+  }
+  const auto all = s.layout.parameters();
+  const partition::placement& p =
+      all[all[s.first_parameter[static_cast<std::size_t>(unit)] + i].storage];
+  if (p.unit != unit) {
+    throw invalid_argument(std::string("[engine.") + call + "] '" + parameters[i].name +
+                           "' is tied to '" + s.layout.parameter(p.index).name +
+                           "' of another unit: ask that unit for it");
+  }
+  return p;
+}
+
+}  // namespace
+
+const_typed_span gathered_unit::parameter(std::size_t i) const {
+  if (owner_ == nullptr) throw invalid_argument("[engine.parameter] the unit was released");
+  const sharded_optimizer::state& s = *owner_->state_;
+  const partition::placement& p = place_of(s, unit_, i, "parameter");
+  if (p.bucket == partition::no_bucket) return {};
+  return s.full_parameters(p.bucket).part(p.offset, p.count);
+}
+
+typed_span unit_gradients::gradient(std::size_t i) const {
+  const sharded_optimizer::state& s = *owner_->state_;
+  const partition::placement& p = place_of(s, unit_, i, "gradient");
+  if (p.bucket == partition::no_bucket || !s.buckets[p.bucket].shape->trainable) return {};
+  if (!s.units[static_cast<std::size_t>(unit_)].zeroed) {
+    throw invalid_argument("[engine.gradient] unit '" +
+                           s.layout.model().units[static_cast<std::size_t>(unit_)].name +
+                           "' was reduced: ask for its gradients again");
+  }
+  return s.seen_gradient(p.bucket).part(p.offset, p.count);
+}
+
+void sharded_optimizer::stream_master(const take_function& take) {
+  const bool first = state_->ranks.rank() == 0;
+  state_->visit_master([&](std::size_t parameter, std::uint64_t offset, span<const float> values) {
+    if (first) take(parameter, offset, values);
+  });
+}
+
+digest128 sharded_optimizer::parameters_digest() {
+  hash128 hash;
+  state_->visit_master([&](std::size_t, std::uint64_t, span<const float> values) {
+    hash.update(values.data(), values.size_bytes());
+  });
+  return hash.digest();
+}
+
+const partition::layout& sharded_optimizer::layout() const noexcept { return state_->layout; }
+const engine_options& sharded_optimizer::options() const noexcept { return state_->options; }
+
+memory_report sharded_optimizer::memory() const noexcept {
+  memory_report report;
+  report.predicted = state_->plan.bytes();
+  report.predicted_peak = state_->plan.peak();
+  report.measured = state_->statistics.current();
+  report.measured_peak = state_->statistics.peak();
+  return report;
+}
+
+seconds_by_phase sharded_optimizer::seconds() const noexcept { return state_->seconds; }
+schedule_report sharded_optimizer::schedule() const noexcept { return state_->kept; }
+std::uint64_t sharded_optimizer::allocations() const noexcept {
+  return state_->statistics.allocations();
+}
+void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept { state_->trace = recorder; }
+
+memory_report sharded_optimizer::predict(const partition::model_spec& model,
+                                         const engine_options& options, int world_size) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(options));
+  memory_report report;
+  report.predicted = plan.bytes();
+  report.predicted_peak = plan.peak();
+  return report;
+}
+
+}  // namespace zero

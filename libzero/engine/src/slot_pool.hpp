@@ -1,0 +1,74 @@
+#pragma once
+// slot_pool: the fixed slots of one kind (gathered parameters, or gradients on their way), which
+// unit is in which, and where the client sees it.
+//
+// A slot is held while somebody uses it, and keeps its unit afterwards until another takes it.
+// With stable addressing every unit has a reserved range of addresses into which its slot is
+// mapped while held.
+
+#include <zero/base/buffer.hpp>
+#include <zero/engine/options.hpp>
+#include <zero/partition/memory_plan.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace zero {
+
+class slot_pool {
+ public:
+  // Allocates the slots of `plan`. unit_bytes[u] is what unit u needs, 0 for nothing. Throws
+  // invalid_argument when `how` is stable and the resource has no mappings.
+  slot_pool(memory_resource& resource, memory_statistics& statistics,
+            const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes, addressing how);
+  slot_pool(const slot_pool&) = delete;
+  slot_pool& operator=(const slot_pool&) = delete;
+  ~slot_pool();
+
+  [[nodiscard]] bool needs_slot(int unit) const noexcept { return at(unit).bytes > 0; }
+  // The slot a unit is in, or no_slot.
+  [[nodiscard]] std::size_t slot_of(int unit) const noexcept { return at(unit).slot; }
+  // The unit in a slot, or -1.
+  [[nodiscard]] int unit_in(std::size_t slot) const noexcept { return slots_[slot].unit; }
+  [[nodiscard]] bool held(std::size_t slot) const noexcept { return slots_[slot].holds > 0; }
+  [[nodiscard]] int holds(int unit) const noexcept;
+
+  // A slot that is not held and fits: `preferred` if it can be, else an empty one, else the
+  // smallest. no_slot when there is none.
+  [[nodiscard]] std::size_t choose(int unit, std::size_t preferred) const noexcept;
+  // Puts the unit there; what was there before is gone. The slot must not be held.
+  void place(int unit, std::size_t slot) noexcept;
+  // Forgets what is in every slot that is not held.
+  void clear() noexcept;
+
+  void hold(int unit);
+  void drop(int unit);
+
+  // The slot's own memory, for collectives.
+  [[nodiscard]] std::byte* memory(std::size_t slot) const noexcept;
+  // Where the client sees a held unit.
+  [[nodiscard]] std::byte* address(int unit) const noexcept;
+
+ private:
+  struct one_slot {
+    buffer memory;
+    std::uint64_t bytes = 0;
+    int unit = -1;
+    int holds = 0;
+  };
+  struct place_of_unit {
+    std::uint64_t bytes = 0;
+    std::size_t slot = partition::no_slot;
+    void* range = nullptr;  // stable addressing only
+  };
+  [[nodiscard]] const place_of_unit& at(int unit) const noexcept {
+    return units_[static_cast<std::size_t>(unit)];
+  }
+
+  address_space* mappings_ = nullptr;
+  std::vector<one_slot> slots_;
+  std::vector<place_of_unit> units_;
+};
+
+}  // namespace zero

@@ -1,0 +1,239 @@
+// Where everything lies: allocation by the plan, and the spans of each bucket.
+
+#include "state.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <string>
+#include <utility>
+
+namespace zero {
+
+using partition::purpose;
+using partition::reduced_in;
+
+partition::plan_options plan_options_of(const engine_options& options) {
+  partition::plan_options plan;
+  plan.policy = options.policy;
+  plan.wide_gradients = options.gradients == gradient_storage::fp32;
+  plan.optimizer_states = optim::state_count(options.algorithm);
+  plan.reductions = options.accumulate;
+  plan.keep_gradients = options.reduction == reduce_at::boundary;
+  plan.prefetch = options.prefetch;
+  plan.forward_order = options.forward_order;
+  plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
+  return plan;
+}
+
+partition::layout_options layout_options_of(const engine_options& options, int world_size) {
+  partition::layout_options wanted;
+  wanted.world_size = world_size;
+  wanted.kind = options.layout;
+  wanted.resident_bytes = options.resident_bytes;
+  return wanted;
+}
+
+namespace {
+
+engine_options checked(engine_options options, const partition::model_spec& model) {
+  if (!(options.clip_norm >= 0)) {
+    throw invalid_argument("[engine] clip_norm must be 0 or more");
+  }
+  for (const partition::unit_spec& unit : model.units) {
+    for (const partition::parameter_spec& p : unit.parameters) {
+      if (p.group < 0 || static_cast<std::size_t>(p.group) >= options.groups.size()) {
+        throw invalid_argument("[engine] parameter '" + p.name + "' is in group " +
+                               std::to_string(p.group) + " of " +
+                               std::to_string(options.groups.size()));
+      }
+    }
+  }
+  return options;
+}
+
+}  // namespace
+
+sharded_optimizer::state::state(collectives::communicator& communicator,
+                                partition::model_spec model, engine_options wanted)
+    : ranks(communicator),
+      options(checked(std::move(wanted), model)),
+      layout(std::move(model), layout_options_of(options, communicator.size())),
+      plan(layout, plan_options_of(options)),
+      buckets(layout.buckets().size()),
+      parameter_slots(ranks.memory(), statistics, plan.parameter_slots(), plan.parameter_bytes(),
+                      options.addressing),
+      gradient_slots(ranks.memory(), statistics, plan.gradient_slots(), plan.gradient_bytes(),
+                     options.addressing),
+      units(layout.model().units.size()),
+      slot_reductions(plan.gradient_slots().slot_bytes.size()),
+      staged_bucket{no_bucket_staged, no_bucket_staged},
+      scale(options.loss_scale) {
+  handshake(ranks, layout, options);
+  allocate();
+}
+
+sharded_optimizer::state::~state() {
+  // Peers may still read what this rank is about to free.
+  try {
+    for (const unit_progress& u : units) u.gathered.wait();
+    for (const bucket_storage& b : buckets) {
+      b.reduced.wait();
+      b.published.wait();
+    }
+  } catch (const error&) {
+    // The communicator is poisoned: nobody reads any more.
+  }
+}
+
+void sharded_optimizer::state::allocate() {
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    buckets[i].shape = &layout.buckets()[i];
+    buckets[i].plan = &plan.buckets()[i];
+  }
+  for (const partition::allocation& a : plan.allocations()) place(a);
+  std::size_t parameters = 0;
+  for (const partition::unit_spec& unit : layout.model().units) {
+    first_parameter.push_back(parameters);
+    parameters += unit.parameters.size();
+  }
+  for (std::size_t i = 0; i < buckets.size(); ++i) find_runs(i);
+}
+
+void sharded_optimizer::state::place(const partition::allocation& a) {
+  const auto make = [&] {
+    return buffer(ranks.memory(), statistics, a.account, a.payload, a.padding);
+  };
+  switch (a.what) {
+    case purpose::parameter:
+      buckets[a.index].parameter = make();
+      break;
+    case purpose::gradient:
+      buckets[a.index].gradient = make();
+      break;
+    case purpose::gradient_shard:
+      buckets[a.index].gradient_shard = make();
+      break;
+    case purpose::optimizer:
+      buckets[a.index].optimizer = make();
+      break;
+    case purpose::parameter_slot:
+      break;  // the pools have made theirs
+    case purpose::gradient_slot:
+      break;
+    case purpose::reduced_staging:
+      reduced_staging[a.index] = make();
+      break;
+    case purpose::gathered_gradient:
+      gathered_gradient = make();
+      break;
+    case purpose::exchange:
+      exchange = make();
+      break;
+    case purpose::staging:
+      staging = make();
+      break;
+  }
+}
+
+// Neighbouring pieces of one group are one run: one call of the update kernel.
+void sharded_optimizer::state::find_runs(std::size_t index) {
+  bucket_storage& b = buckets[index];
+  if (!b.shape->trainable) return;
+  const int first = b.plan->optimizer_sharded ? ranks.rank() : 0;
+  const int last = b.plan->optimizer_sharded ? ranks.rank() : ranks.size() - 1;
+  for (int rank = first; rank <= last; ++rank) {
+    const std::uint64_t base = static_cast<std::uint64_t>(rank - first) * b.shape->shard;
+    for (const partition::piece& p : layout.pieces(index, rank)) {
+      const int group = layout.parameter(p.parameter).group;
+      const std::uint64_t offset = base + p.shard_offset;
+      if (!b.runs.empty() && b.runs.back().group == group &&
+          b.runs.back().offset + b.runs.back().count == offset) {
+        b.runs.back().count += p.count;
+      } else {
+        b.runs.push_back({offset, p.count, group});
+      }
+    }
+  }
+}
+
+typed_span sharded_optimizer::state::full_parameters(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  if (!b.plan->parameter_sharded) return {b.parameter.data(), b.shape->padded, b.shape->type};
+  return {parameter_slots.address(b.shape->unit) + b.plan->parameter_slot_offset, b.shape->padded,
+          b.shape->type};
+}
+
+typed_span sharded_optimizer::state::own_parameters(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  const typed_span resting{b.parameter.data(), b.shape->padded, b.shape->type};
+  return resting.part(b.plan->parameter_sharded ? 0 : own_offset(*b.shape), b.shape->shard);
+}
+
+typed_span sharded_optimizer::state::full_gradient(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  if (b.plan->full_gradient) return {b.gradient.data(), b.shape->padded, b.shape->type};
+  return {
+      gradient_slots.memory(gradient_slots.slot_of(b.shape->unit)) + b.plan->gradient_slot_offset,
+      b.shape->padded, b.shape->type};
+}
+
+typed_span sharded_optimizer::state::seen_gradient(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  if (b.plan->full_gradient) return full_gradient(bucket);
+  return {gradient_slots.address(b.shape->unit) + b.plan->gradient_slot_offset, b.shape->padded,
+          b.shape->type};
+}
+
+typed_span sharded_optimizer::state::reduced_shard(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  switch (b.plan->reduced) {
+    case reduced_in::shard:
+      return {b.gradient_shard.data(), b.shape->shard, b.plan->reduced_type};
+    case reduced_in::own_piece:
+      return full_gradient(bucket).part(own_offset(*b.shape), b.shape->shard);
+    case reduced_in::full_front:
+      return {b.gradient.data(), b.shape->shard, b.plan->reduced_type};
+    case reduced_in::local:
+      return full_gradient(bucket);
+    case reduced_in::nowhere:
+      break;
+  }
+  return {};
+}
+
+std::uint64_t sharded_optimizer::state::update_length(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  return b.plan->optimizer_sharded ? b.shape->shard : b.shape->padded;
+}
+
+float* sharded_optimizer::state::master(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  if (b.plan->master) return b.optimizer.as<float>();
+  if (b.plan->parameter_sharded || !b.plan->optimizer_sharded) return b.parameter.as<float>();
+  return b.parameter.as<float>() + own_offset(*b.shape);
+}
+
+float* sharded_optimizer::state::optimizer_state(std::size_t bucket, int index) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  const std::uint64_t array = static_cast<std::uint64_t>(index) + (b.plan->master ? 1 : 0);
+  return b.optimizer.as<float>() + array * update_length(bucket);
+}
+
+void sharded_optimizer::state::wait(const completion& what) {
+  if (what.ready()) {
+    what.wait();  // for the error it may carry
+    return;
+  }
+  const std::int64_t begin = trace_clock();
+  what.wait();
+  seconds[static_cast<std::size_t>(phase::exposed_communication)] +=
+      1e-9 * static_cast<double>(trace_clock() - begin);
+}
+
+void sharded_optimizer::state::note(phase where, int unit, std::int64_t begin) {
+  const std::int64_t end = trace_clock();
+  seconds[static_cast<std::size_t>(where)] += 1e-9 * static_cast<double>(end - begin);
+  if (trace != nullptr) trace->record({name_of(where), lane::compute, unit, begin, end});
+}
+
+}  // namespace zero

@@ -1,0 +1,176 @@
+#pragma once
+// sharded_optimizer::state: what one rank holds, and the verbs as its member functions. Each verb
+// is defined in the file of its name.
+
+#include "slot_pool.hpp"
+
+#include <zero/base/buffer.hpp>
+#include <zero/base/trace.hpp>
+#include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/loss_scale.hpp>
+#include <zero/optim/update.hpp>
+#include <zero/partition/memory_plan.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace zero {
+
+// A run of elements that share a parameter group, in the arrays an update walks.
+struct update_run {
+  std::uint64_t offset = 0;  // elements
+  std::uint64_t count = 0;
+  int group = 0;
+};
+
+// The memory of one bucket and what is under way in it.
+struct bucket_storage {
+  const partition::bucket* shape = nullptr;
+  const partition::bucket_plan* plan = nullptr;
+  buffer parameter;
+  buffer gradient;
+  buffer gradient_shard;
+  buffer optimizer;
+  std::vector<update_run> runs;
+  completion reduced;    // of the latest reduction
+  completion published;  // of the latest publication
+};
+
+inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
+
+struct unit_progress {
+  completion gathered;  // of the latest gather into its slot
+  int calls = 0;        // of reduce since the last step
+  int reductions = 0;   // of those, carried out
+  bool zeroed = false;  // its full gradients are zero or hold this micro-batch's
+};
+
+struct sharded_optimizer::state {
+  state(collectives::communicator& communicator, partition::model_spec model,
+        engine_options wanted);
+  ~state();
+
+  // Members below are destroyed in reverse: buffers before the statistics they report to.
+  collectives::communicator& ranks;
+  const engine_options options;
+  const partition::layout layout;
+  const partition::memory_plan plan;
+  memory_statistics statistics;
+  std::vector<bucket_storage> buckets;
+  slot_pool parameter_slots;
+  slot_pool gradient_slots;
+  std::array<buffer, 2> reduced_staging;
+  buffer gathered_gradient;
+  buffer exchange;
+  buffer staging;
+
+  std::vector<unit_progress> units;
+  std::vector<std::size_t> first_parameter;  // registration index of each unit's first
+  std::vector<completion> slot_reductions;   // by gradient slot: the reduction that reads it
+  std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
+  std::size_t next_staging = 0;
+  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
+  std::size_t limit = 0;   // where this micro-batch ends in it
+
+  optim::loss_scale scale;
+  std::uint64_t steps = 0;
+  schedule_report kept;
+  seconds_by_phase seconds{};
+  trace_recorder* trace = nullptr;
+
+  [[nodiscard]] bool alone() const noexcept { return ranks.size() == 1; }
+  [[nodiscard]] std::uint64_t own_offset(const partition::bucket& b) const noexcept {
+    return b.shard * static_cast<std::uint64_t>(ranks.rank());
+  }
+
+  // ---- where things are ----
+  // The full bucket as the client may see it while its unit is held.
+  [[nodiscard]] typed_span full_parameters(std::size_t bucket) const noexcept;
+  // This rank's shard of the parameters, wherever they rest.
+  [[nodiscard]] typed_span own_parameters(std::size_t bucket) const noexcept;
+  // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
+  [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
+  [[nodiscard]] typed_span seen_gradient(std::size_t bucket) const noexcept;
+  // This rank's reduced shard; valid once landed.
+  [[nodiscard]] typed_span reduced_shard(std::size_t bucket) const noexcept;
+  // Array 0 is the master weights, then come the states; each as long as the update walks.
+  [[nodiscard]] float* master(std::size_t bucket) const noexcept;
+  [[nodiscard]] float* optimizer_state(std::size_t bucket, int index) const noexcept;
+  [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
+
+  // ---- the verbs ----
+  void begin(pass kind);
+  void gather(int unit);
+  void queue_gather(int unit, std::size_t slot);
+  void gather_ahead();
+  void release(int unit);
+
+  void take_gradients(int unit);
+  void reduce(int unit);
+  void queue_unit_reduce(int unit);
+  void reduce_alone(std::size_t bucket, bool first);
+  void queue_reduce(std::size_t bucket, bool first);
+  void land(std::size_t staging_index);
+  void finish_reductions();
+
+  struct clip_result {
+    double norm = 0.0;
+    bool finite = true;
+    float gradient_scale = 1.0F;
+  };
+  [[nodiscard]] clip_result clip();
+
+  void update(std::size_t bucket, float learning_rate, float gradient_scale);
+  [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
+  void publish(std::size_t bucket);
+  void wait_published();
+
+  step_result step(float learning_rate);
+
+  // ---- master weights ----
+  void initialize(const fill_function& fill);
+  void fill_pieces(std::size_t bucket, int rank, std::uint64_t base, const fill_function& fill);
+  [[nodiscard]] span<const float> read_master(std::size_t bucket, int owner, std::uint64_t at,
+                                              std::uint64_t count);
+  // Calls take on every rank; blocks.
+  void visit_master(const take_function& take);
+
+  // ---- clocks ----
+  void wait(const completion& what);
+  void note(phase where, int unit, std::int64_t begin);
+
+ private:
+  void allocate();
+  void place(const partition::allocation& a);
+  void find_runs(std::size_t bucket);
+};
+
+// Adds the time from construction to destruction to a verb.
+class verb_timer {
+ public:
+  verb_timer(sharded_optimizer::state& owner, phase where, int unit) noexcept
+      : owner_(owner), where_(where), unit_(unit), begin_(trace_clock()) {}
+  verb_timer(const verb_timer&) = delete;
+  verb_timer& operator=(const verb_timer&) = delete;
+  ~verb_timer() { owner_.note(where_, unit_, begin_); }
+
+ private:
+  sharded_optimizer::state& owner_;
+  phase where_;
+  int unit_;
+  std::int64_t begin_;
+};
+
+// What the plan of `options` is made from.
+[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options);
+[[nodiscard]] partition::layout_options layout_options_of(const engine_options& options,
+                                                          int world_size);
+
+// Compares version, options and model with every rank. Throws desync.
+void handshake(collectives::communicator& ranks, const partition::layout& layout,
+               const engine_options& options);
+
+}  // namespace zero

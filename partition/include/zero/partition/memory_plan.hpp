@@ -1,0 +1,118 @@
+#pragma once
+// memory_plan: every byte one rank holds, by bucket and purpose. The planner prints it, the engine
+// allocates exactly it, the statistics are compared with it.
+//
+// Pure arithmetic; equal shards make it the same on every rank.
+
+#include <zero/base/memory_statistics.hpp>
+#include <zero/base/span.hpp>
+#include <zero/partition/layout.hpp>
+#include <zero/partition/sharding_policy.hpp>
+#include <zero/partition/slot_plan.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace zero::partition {
+
+struct plan_options {
+  sharding_policy policy = {};
+  bool wide_gradients = true;   // reduced gradients in fp32 whatever the parameters are
+  int optimizer_states = 2;     // fp32 arrays per trainable element, master weights not counted
+  int reductions = 1;           // of one unit's gradients between two updates, at most
+  bool keep_gradients = false;  // full gradients are kept between those and reduced once
+  int prefetch = 1;
+  std::vector<int> forward_order;  // empty: every unit once, in order
+  std::uint64_t page_bytes = 0;    // not 0: slots can be mapped, in whole pages of this size
+};
+
+// Where a bucket's reduced gradient shard is found.
+enum class reduced_in : unsigned char {
+  nowhere,     // not trainable
+  shard,       // in a buffer of its own
+  own_piece,   // in this rank's piece of the full gradient, in its dtype
+  full_front,  // at the front of the full gradient, in fp32, once all ranks have read it
+  local,       // the full gradient is it: a world of one
+};
+
+struct bucket_plan {
+  bool parameter_sharded = false;  // rests as a shard, is gathered into slots
+  bool optimizer_sharded = false;
+  bool master = false;         // fp32 master weights apart from the parameters
+  bool full_gradient = false;  // rests in full; if not, it passes through a slot
+  reduced_in reduced = reduced_in::nowhere;
+  dtype reduced_type = dtype::fp32;
+  bool gather_gradients = false;  // every rank updates everything: reduced shards are exchanged
+  std::uint64_t parameter_slot_offset = 0;  // bytes, in the unit's slot
+  std::uint64_t gradient_slot_offset = 0;
+};
+
+enum class purpose : unsigned char {
+  parameter,          // index: bucket
+  gradient,           // index: bucket; full
+  gradient_shard,     // index: bucket; reduced
+  optimizer,          // index: bucket; master weights if any, then states, each `padded` or `shard`
+  parameter_slot,     // index: slot
+  gradient_slot,      // index: slot
+  reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
+  gathered_gradient,  // one full bucket of reduced gradients in fp32
+  exchange,           // scalars of all ranks
+  staging,            // pieces of master weights on their way
+};
+
+struct allocation {
+  purpose what = purpose::parameter;
+  std::size_t index = 0;
+  memory_account account = memory_account::buffers;
+  std::uint64_t payload = 0;  // bytes
+  std::uint64_t padding = 0;  // bytes, accounted as buffers
+};
+
+// Bytes of the staging through which master weights are read out.
+inline constexpr std::uint64_t staging_bytes = 256 * 1024;
+
+class memory_plan {
+ public:
+  // Throws invalid_argument: what check(policy) refuses, reductions < 1, prefetch < 0, a unit in
+  // forward_order that does not exist.
+  memory_plan(const layout& of, plan_options options);
+
+  [[nodiscard]] const plan_options& options() const noexcept { return options_; }
+  [[nodiscard]] span<const bucket_plan> buckets() const noexcept { return buckets_; }
+  [[nodiscard]] span<const allocation> allocations() const noexcept { return allocations_; }
+
+  // Gathers of one forward and one backward; the forward alone is the first half.
+  [[nodiscard]] const slot_plan& parameter_slots() const noexcept { return parameter_slots_; }
+  // Gradient buffers of one backward.
+  [[nodiscard]] const slot_plan& gradient_slots() const noexcept { return gradient_slots_; }
+  // Bytes of a unit's slot; 0 when it needs none.
+  [[nodiscard]] span<const std::uint64_t> parameter_bytes() const noexcept {
+    return parameter_bytes_;
+  }
+  [[nodiscard]] span<const std::uint64_t> gradient_bytes() const noexcept {
+    return gradient_bytes_;
+  }
+
+  // Bytes by account; their sum is the peak too, since all is allocated at the start and kept.
+  [[nodiscard]] memory_by_account bytes() const noexcept;
+  [[nodiscard]] std::uint64_t peak() const noexcept;
+
+ private:
+  void plan_bucket(const layout& of, std::size_t index);
+  void plan_slots(const layout& of);
+  void plan_storage(const layout& of);
+  void plan_transients(const layout& of);
+  void add(purpose what, std::size_t index, memory_account account, std::uint64_t payload,
+           std::uint64_t padding = 0);
+
+  plan_options options_;
+  std::vector<bucket_plan> buckets_;
+  std::vector<allocation> allocations_;
+  std::vector<std::uint64_t> parameter_bytes_;
+  std::vector<std::uint64_t> gradient_bytes_;
+  slot_plan parameter_slots_;
+  slot_plan gradient_slots_;
+};
+
+}  // namespace zero::partition

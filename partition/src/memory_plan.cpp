@@ -1,0 +1,173 @@
+#include <zero/base/bytes.hpp>
+#include <zero/base/error.hpp>
+#include <zero/partition/memory_plan.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <utility>
+
+namespace zero::partition {
+namespace {
+
+constexpr std::uint64_t fp32_bytes = size_of(dtype::fp32);
+
+void check(const layout& of, const plan_options& options) {
+  check(options.policy);
+  const auto refuse = [](const std::string& what) {
+    throw invalid_argument("[partition.memory_plan] " + what);
+  };
+  if (options.reductions < 1) refuse("reductions must be at least 1");
+  if (options.prefetch < 0) refuse("prefetch must not be negative");
+  const auto units = static_cast<int>(of.model().units.size());
+  for (const int unit : options.forward_order) {
+    if (unit < 0 || unit >= units) {
+      refuse("forward order names unit " + std::to_string(unit) + " of " + std::to_string(units));
+    }
+  }
+}
+
+}  // namespace
+
+memory_plan::memory_plan(const layout& of, plan_options options) : options_(std::move(options)) {
+  check(of, options_);
+  if (options_.forward_order.empty()) {
+    options_.forward_order.resize(of.model().units.size());
+    std::iota(options_.forward_order.begin(), options_.forward_order.end(), 0);
+  }
+  buckets_.resize(of.buckets().size());
+  for (std::size_t i = 0; i < buckets_.size(); ++i) plan_bucket(of, i);
+  plan_slots(of);
+  plan_storage(of);
+  plan_transients(of);
+}
+
+void memory_plan::plan_bucket(const layout& of, std::size_t index) {
+  const bucket& b = of.buckets()[index];
+  bucket_plan& plan = buckets_[index];
+  const bool alone = of.world_size() == 1;
+  plan.parameter_sharded = is_sharded(options_.policy.parameters) && !b.resident && !alone;
+  if (!b.trainable) return;
+
+  plan.optimizer_sharded = is_sharded(options_.policy.optimizer) && !alone;
+  plan.master = b.type != dtype::fp32;
+  plan.reduced_type = options_.wide_gradients ? dtype::fp32 : b.type;
+  plan.gather_gradients = !plan.optimizer_sharded && !alone;
+
+  const bool sharded = is_sharded(options_.policy.gradients);
+  const bool repeated = options_.reductions > 1 && !options_.keep_gradients;
+  plan.full_gradient = !sharded || (options_.keep_gradients && options_.reductions > 1);
+  if (sharded || repeated) {
+    plan.reduced = reduced_in::shard;
+  } else if (alone) {
+    plan.reduced = reduced_in::local;
+    plan.reduced_type = b.type;  // a sum of one needs no wider place
+  } else {
+    plan.reduced = plan.reduced_type == b.type ? reduced_in::own_piece : reduced_in::full_front;
+  }
+}
+
+void memory_plan::plan_slots(const layout& of) {
+  const std::size_t units = of.model().units.size();
+  const std::uint64_t grain = std::max<std::uint64_t>(options_.page_bytes, 64);
+  parameter_bytes_.assign(units, 0);
+  gradient_bytes_.assign(units, 0);
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    const bucket& b = of.buckets()[i];
+    const auto unit = static_cast<std::size_t>(b.unit);
+    const std::uint64_t bytes = round_up(b.padded * size_of(b.type), grain);
+    if (buckets_[i].parameter_sharded) {
+      buckets_[i].parameter_slot_offset = parameter_bytes_[unit];
+      parameter_bytes_[unit] += bytes;
+    }
+    if (b.trainable && !buckets_[i].full_gradient) {
+      buckets_[i].gradient_slot_offset = gradient_bytes_[unit];
+      gradient_bytes_[unit] += bytes;
+    }
+  }
+  std::vector<int> order = options_.forward_order;
+  const std::vector<int> backward(order.rbegin(), order.rend());
+  order.insert(order.end(), backward.begin(), backward.end());
+  parameter_slots_ = plan_gathers(order, parameter_bytes_, options_.prefetch);
+  gradient_slots_ = plan_spans(backward, gradient_bytes_, 1);
+}
+
+void memory_plan::plan_storage(const layout& of) {
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    const bucket& b = of.buckets()[i];
+    const bucket_plan& plan = buckets_[i];
+    const std::uint64_t element = size_of(b.type);
+    const std::uint64_t gap = b.padded - b.payload;
+    if (plan.parameter_sharded) {
+      add(purpose::parameter, i, memory_account::parameters, b.shard * element);
+    } else {
+      add(purpose::parameter, i, memory_account::parameters, b.payload * element, gap * element);
+    }
+    if (!b.trainable) continue;
+
+    if (plan.full_gradient) {
+      add(purpose::gradient, i, memory_account::gradients, b.payload * element, gap * element);
+    }
+    if (plan.reduced == reduced_in::shard) {
+      // Where full gradients rest anyway the shard is an accumulator between reductions.
+      const bool rests = is_sharded(options_.policy.gradients);
+      add(purpose::gradient_shard, i, rests ? memory_account::gradients : memory_account::buffers,
+          b.shard * size_of(plan.reduced_type));
+    }
+    const std::uint64_t arrays =
+        static_cast<std::uint64_t>(options_.optimizer_states) + (plan.master ? 1 : 0);
+    if (plan.optimizer_sharded) {
+      add(purpose::optimizer, i, memory_account::optimizer, arrays * b.shard * fp32_bytes);
+    } else {
+      add(purpose::optimizer, i, memory_account::optimizer, arrays * b.payload * fp32_bytes,
+          arrays * gap * fp32_bytes);
+    }
+  }
+}
+
+void memory_plan::plan_transients(const layout& of) {
+  const auto buffers = memory_account::buffers;
+  for (std::size_t i = 0; i < parameter_slots_.slot_bytes.size(); ++i) {
+    add(purpose::parameter_slot, i, buffers, parameter_slots_.slot_bytes[i]);
+  }
+  for (std::size_t i = 0; i < gradient_slots_.slot_bytes.size(); ++i) {
+    add(purpose::gradient_slot, i, buffers, gradient_slots_.slot_bytes[i]);
+  }
+  std::uint64_t staged = 0;
+  std::uint64_t gathered = 0;
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    const bucket& b = of.buckets()[i];
+    const bucket_plan& plan = buckets_[i];
+    if (plan.reduced == reduced_in::full_front) staged = std::max(staged, b.shard * fp32_bytes);
+    if (plan.gather_gradients && plan.reduced_type != b.type) {
+      gathered = std::max(gathered, b.padded * fp32_bytes);
+    }
+  }
+  for (std::size_t i = 0; i < 2; ++i) add(purpose::reduced_staging, i, buffers, staged);
+  add(purpose::gathered_gradient, 0, buffers, gathered);
+  if (of.world_size() > 1) {
+    add(purpose::exchange, 0, buffers, static_cast<std::uint64_t>(of.world_size()) * 8);
+  }
+  add(purpose::staging, 0, buffers, staging_bytes);
+}
+
+void memory_plan::add(purpose what, std::size_t index, memory_account account,
+                      std::uint64_t payload, std::uint64_t padding) {
+  if (payload + padding > 0) allocations_.push_back({what, index, account, payload, padding});
+}
+
+memory_by_account memory_plan::bytes() const noexcept {
+  memory_by_account sum{};
+  for (const allocation& a : allocations_) {
+    sum[static_cast<std::size_t>(a.account)] += a.payload;
+    sum[static_cast<std::size_t>(memory_account::buffers)] += a.padding;
+  }
+  return sum;
+}
+
+std::uint64_t memory_plan::peak() const noexcept {
+  const memory_by_account sum = bytes();
+  return std::accumulate(sum.begin(), sum.end(), std::uint64_t{0});
+}
+
+}  // namespace zero::partition

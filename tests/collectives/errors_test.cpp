@@ -1,0 +1,410 @@
+// What ranks are told when one of them goes missing or does something else.
+#include "support/run_ranks.hpp"
+
+#include <zero/base/error.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <future>
+#include <string>
+#include <vector>
+
+namespace zero::testing {
+namespace {
+
+using collectives::call;
+using collectives::communicator;
+using collectives::write_mode;
+using namespace std::chrono_literals;
+
+typed_span block(communicator& ranks, std::size_t count, dtype type = dtype::fp32) {
+  return {ranks.memory().allocate(count * size_of(type)), count, type};
+}
+
+// Runs the body on every rank and expects Error with these culprits, the same text everywhere.
+template <typename Error>
+void expect_everywhere(int size, const std::vector<int>& culprits,
+                       const std::vector<std::string>& words, const rank_body& body) {
+  const auto errors = try_ranks(size, body);
+  std::string first;
+  for (int rank = 0; rank < size; ++rank) {
+    SCOPED_TRACE("rank " + std::to_string(rank));
+    ASSERT_TRUE(errors[static_cast<std::size_t>(rank)]);
+    try {
+      std::rethrow_exception(errors[static_cast<std::size_t>(rank)]);
+    } catch (const Error& found) {
+      EXPECT_EQ(found.ranks, culprits) << found.what();
+      const std::string text = found.what();
+      for (const std::string& word : words) EXPECT_NE(text.find(word), std::string::npos) << text;
+      if (first.empty()) first = text;
+      EXPECT_EQ(text, first);
+    } catch (const std::exception& other) {
+      ADD_FAILURE() << "another error: " << other.what();
+    }
+  }
+}
+
+// ---- desync -----------------------------------------------------------------------------------
+
+struct difference {
+  const char* name;
+  std::vector<std::string> words;
+  void (*queue)(communicator& ranks, typed_span full, typed_span shard);
+};
+
+class desync_test : public ::testing::TestWithParam<difference> {};
+
+// Everyone reduce_scatters; the odd one out does what the parameter says.
+TEST_P(desync_test, names_the_odd_rank_everywhere) {
+  for (const int size : {3, 4, 7}) {
+    for (const int odd : {0, size / 2, size - 1}) {
+      SCOPED_TRACE(std::to_string(odd) + " of " + std::to_string(size));
+      std::vector<std::string> words = GetParam().words;
+      words.push_back("rank " + std::to_string(odd) + " about to ");
+      words.push_back("reduce_scatter 'usual' of 12 fp32 (tag 5)");
+      expect_everywhere<desync>(size, {odd}, words, [&](communicator& ranks) {
+        const auto n = static_cast<std::size_t>(ranks.size());
+        const typed_span full = block(ranks, 12 * n);
+        const typed_span shard = block(ranks, 12);
+        for (std::size_t i = 0; i < 12 * n; ++i) static_cast<float*>(full.data)[i] = 3;
+        static_cast<float*>(shard.data)[0] = 42;
+        ranks.barrier().wait();
+        completion last;
+        try {
+          if (ranks.rank() == odd) {
+            GetParam().queue(ranks, full, shard);
+          } else {
+            ranks.reduce_scatter(full, shard, write_mode::overwrite, {{}, "usual", 5});
+          }
+          ranks.barrier().wait();
+        } catch (const desync&) {
+          EXPECT_EQ(static_cast<float*>(shard.data)[0], 42);  // nothing was moved
+          EXPECT_EQ(static_cast<float*>(full.data)[0], 3);
+          EXPECT_THROW(ranks.barrier(), desync);  // and again
+          throw;
+        }
+      });
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    differences, desync_test,
+    ::testing::Values(
+        difference{"operation",
+                   {"all_gather 'other' of 12 fp32 (tag 5)"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     ranks.all_gather(shard, full, {{}, "other", 5});
+                   }},
+        difference{"barrier",
+                   {"barrier (tag -1)"},
+                   [](communicator& ranks, typed_span, typed_span) { ranks.barrier(); }},
+        difference{
+            "skipped",
+            {"broadcast of 12 fp32 from rank 0 (tag -1)"},
+            [](communicator& ranks, typed_span, typed_span shard) { ranks.broadcast(shard, 0); }},
+        difference{"count",
+                   {"reduce_scatter 'other' of 11 fp32 (tag 5)"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     const auto n = static_cast<std::size_t>(ranks.size());
+                     ranks.reduce_scatter(full.part(0, 11 * n), shard.part(0, 11),
+                                          write_mode::overwrite, {{}, "other", 5});
+                   }},
+        difference{"tag",
+                   {"reduce_scatter 'usual' of 12 fp32 (tag 6)"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     ranks.reduce_scatter(full, shard, write_mode::overwrite, {{}, "usual", 6});
+                   }},
+        difference{"dtype",
+                   {"reduce_scatter 'usual' of 12 bf16 (tag 5)"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     full.type = shard.type = dtype::bf16;
+                     ranks.reduce_scatter(full, shard, write_mode::overwrite, {{}, "usual", 5});
+                   }},
+        difference{"output_dtype",
+                   {"reduce_scatter 'usual' of 12 bf16 into fp32 (tag 5)"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     full.type = dtype::bf16;
+                     ranks.reduce_scatter(full, shard, write_mode::overwrite, {{}, "usual", 5});
+                   }},
+        difference{"mode",
+                   {"accumulating"},
+                   [](communicator& ranks, typed_span full, typed_span shard) {
+                     ranks.reduce_scatter(full, shard, write_mode::accumulate, {{}, "usual", 5});
+                   }},
+        difference{"split",
+                   {"split"},
+                   [](communicator& ranks, typed_span, typed_span) {
+                     static_cast<void>(ranks.split(0, 0));
+                   }}),
+    [](const auto& test) { return test.param.name; });
+
+TEST(desync_roots, differ) {
+  expect_everywhere<desync>(3, {1}, {"from rank 1", "from rank 0"}, [](communicator& ranks) {
+    ranks.broadcast(block(ranks, 4), ranks.rank() == 1 ? 1 : 0).wait();
+  });
+}
+
+TEST(desync_parties, of_one_size_are_judged_by_the_lowest_rank) {
+  expect_everywhere<desync>(4, {1, 3}, {"ranks 0 and 2 about to", "ranks 1 and 3 about to"},
+                            [](communicator& ranks) {
+                              ranks.barrier({{}, "", ranks.rank() % 2}).wait();
+                            });
+}
+
+// ---- missing ranks ----------------------------------------------------------------------------
+
+TEST(deadline, names_the_rank_that_does_not_come) {
+  for (const int size : {2, 4}) {
+    std::promise<void> over;
+    const std::shared_future<void> all_threw(over.get_future());
+    std::atomic<int> thrown{0};
+    const auto errors = try_ranks(size, [&](communicator& ranks) {
+      ranks.set_deadline(200ms);
+      ranks.barrier().wait();
+      if (ranks.rank() == 1) return all_threw.wait();  // busy with something else
+      const auto begin = std::chrono::steady_clock::now();
+      try {
+        ranks.barrier({{}, "late", 9}).wait();
+      } catch (...) {
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+        if (++thrown == size - 1) over.set_value();
+        throw;
+      }
+      ADD_FAILURE() << "no error";
+      over.set_value();
+    });
+    for (int rank = 0; rank < size; ++rank) {
+      const auto& error = errors[static_cast<std::size_t>(rank)];
+      if (rank == 1) {
+        EXPECT_FALSE(error);
+        continue;
+      }
+      try {
+        ASSERT_TRUE(error);
+        std::rethrow_exception(error);
+      } catch (const peer_lost& lost) {
+        EXPECT_EQ(lost.ranks, std::vector<int>{1});
+        EXPECT_NE(std::string(lost.what()).find("for rank 1 to begin operation 1, barrier 'late'"),
+                  std::string::npos)
+            << lost.what();
+      }
+    }
+  }
+}
+
+TEST(deadline, a_late_rank_learns_that_it_was_given_up) {
+  std::promise<void> over;
+  const std::shared_future<void> given_up(over.get_future());
+  expect_everywhere<peer_lost>(2, {1}, {"to begin operation 0"}, [&](communicator& ranks) {
+    ranks.set_deadline(100ms);
+    if (ranks.rank() == 1) given_up.wait();
+    try {
+      ranks.barrier().wait();
+    } catch (...) {
+      if (ranks.rank() == 0) over.set_value();
+      throw;
+    }
+  });
+}
+
+// A source that becomes ready, or fails, when told.
+class manual_source final : public completion_source {
+ public:
+  void wait(std::uint64_t) override { result_.get(); }
+  [[nodiscard]] bool ready(std::uint64_t) const noexcept override {
+    return result_.wait_for(0s) == std::future_status::ready;
+  }
+  void done() { promise_.set_value(); }
+  void fail(const std::string& why) {
+    promise_.set_exception(std::make_exception_ptr(io_error("reading", why, EIO)));
+  }
+
+ private:
+  std::promise<void> promise_;
+  std::shared_future<void> result_{promise_.get_future()};
+};
+
+TEST(deadline, names_the_rank_whose_earlier_work_is_not_done) {
+  manual_source never;
+  const auto errors = try_ranks(3, [&](communicator& ranks) {
+    ranks.set_deadline(150ms);
+    const auto after = ranks.rank() == 2 ? completion(never, 0) : completion();
+    const completion done = ranks.barrier({after, "held", 0});
+    try {
+      done.wait();
+    } catch (...) {
+      if (ranks.rank() == 2) never.done();  // or the lane would wait for it
+      throw;
+    }
+  });
+  for (const auto& error : errors) {
+    try {
+      ASSERT_TRUE(error);
+      std::rethrow_exception(error);
+    } catch (const peer_lost& lost) {
+      EXPECT_EQ(lost.ranks, std::vector<int>{2}) << lost.what();
+    }
+  }
+}
+
+TEST(after, is_waited_for_by_the_lane) {
+  manual_source sources[3];
+  run_ranks(3, [&](communicator& ranks) {
+    manual_source& mine = sources[ranks.rank()];
+    const typed_span value = block(ranks, 1);
+    const completion done = ranks.all_reduce(value, {{completion(mine, 0)}, "", 0});
+    const completion next = ranks.all_reduce(value);
+    EXPECT_FALSE(done.ready());
+    EXPECT_FALSE(next.ready());
+    *static_cast<float*>(value.data) = 2;  // still ours
+    mine.done();
+    next.wait();
+    EXPECT_EQ(*static_cast<float*>(value.data), 18);
+  });
+}
+
+TEST(after, that_fails_is_thrown_as_it_is_and_poisons_the_peers) {
+  for (const bool at_once : {true, false}) {
+    manual_source source;
+    if (at_once) source.fail("some file");
+    const auto errors = try_ranks(3, [&](communicator& ranks) {
+      const auto after = ranks.rank() == 1 ? completion(source, 0) : completion();
+      const completion done = ranks.barrier({after, "", 0});
+      if (ranks.rank() == 1 && !at_once) source.fail("some file");
+      done.wait();
+    });
+    for (std::size_t rank = 0; rank < 3; ++rank) {
+      ASSERT_TRUE(errors[rank]);
+      try {
+        std::rethrow_exception(errors[rank]);
+      } catch (const io_error& own) {
+        EXPECT_EQ(rank, 1u);
+        EXPECT_EQ(own.path, "some file");
+      } catch (const peer_lost& lost) {
+        EXPECT_NE(rank, 1u);
+        EXPECT_EQ(lost.ranks, std::vector<int>{1});
+        EXPECT_NE(std::string(lost.what()).find("some file"), std::string::npos) << lost.what();
+      }
+    }
+  }
+}
+
+TEST(leaving, with_peers_waiting_is_told_by_name) {
+  auto world = collectives::shared_memory_world::create(3, 1 << 20);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 3; ++rank) {
+    threads.emplace_back([&, rank, ranks = world.join(rank)]() mutable {
+      ranks->barrier().wait();
+      if (rank == 1) return ranks.reset();
+      try {
+        ranks->barrier({{}, "after", 0}).wait();
+        ADD_FAILURE() << "no error";
+      } catch (const peer_lost& lost) {
+        EXPECT_EQ(lost.ranks, std::vector<int>{1});
+        EXPECT_NE(std::string(lost.what()).find("rank 1 left before operation 1, barrier 'after'"),
+                  std::string::npos)
+            << lost.what();
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+}
+
+TEST(leaving, with_work_outstanding_poisons) {
+  auto world = collectives::shared_memory_world::create(2, 1 << 20);
+  auto first = world.join(0);
+  auto second = world.join(1);
+  first->barrier();
+  first.reset();  // does not hang
+  try {
+    second->barrier().wait();
+    ADD_FAILURE() << "no error";
+  } catch (const peer_lost& lost) {
+    EXPECT_EQ(lost.ranks, std::vector<int>{0});
+    EXPECT_NE(std::string(lost.what()).find("outstanding"), std::string::npos) << lost.what();
+  }
+}
+
+TEST(leaving, in_order_is_no_error) {
+  for (int round = 0; round < 50; ++round) {
+    auto world = collectives::shared_memory_world::create(4, 1 << 20);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < 4; ++rank) {
+      threads.emplace_back([ranks = world.join(rank)]() mutable {
+        const auto group = ranks->split(0, 0);
+        group->barrier().wait();
+        ranks->barrier().wait();
+      });
+    }
+    for (std::thread& t : threads) t.join();
+  }
+}
+
+TEST(freeing, memory_in_use_is_told_before_it_is_gone) {
+  std::promise<void> over;
+  const std::shared_future<void> freed(over.get_future());
+  expect_everywhere<peer_lost>(2, {0}, {"rank 0 freed memory of operation 0, all_reduce"},
+                               [&](communicator& ranks) {
+                                 const typed_span value = block(ranks, 1000);
+                                 if (ranks.rank() == 1) {
+                                   freed.wait();
+                                 } else {
+                                   ranks.all_reduce(value);
+                                   ranks.memory().deallocate(value.data, value.bytes());
+                                   over.set_value();
+                                 }
+                                 ranks.barrier().wait();
+                               });
+}
+
+TEST(report_lost, reaches_every_rank_and_every_group) {
+  auto world = collectives::shared_memory_world::create(4, 1 << 20);
+  std::atomic<int> waiting{0};
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 4; ++rank) {
+    threads.emplace_back([&, rank, ranks = world.join(rank)]() mutable {
+      const auto pair = ranks->split(rank / 2, rank);
+      ++waiting;
+      if (rank == 3) return;  // gone without a word: its lane and group end here
+      try {
+        // Ranks 0 and 1 wait in a group without rank 3, and go on for ever.
+        while (true) (rank < 2 ? pair : ranks)->barrier().wait();
+      } catch (const peer_lost& lost) {
+        EXPECT_EQ(lost.ranks, std::vector<int>{3}) << lost.what();
+      }
+    });
+  }
+  threads[3].join();
+  world.report_lost(3, "killed by signal 9");
+  world.report_lost(2, "too late to be first");
+  for (int rank = 0; rank < 3; ++rank) threads[static_cast<std::size_t>(rank)].join();
+}
+
+TEST(poison, of_a_group_leaves_the_world_as_it_is) {
+  run_ranks(4, [](communicator& ranks) {
+    const auto pair = ranks.split(ranks.rank() / 2, 0);
+    if (ranks.rank() < 2) {
+      if (ranks.rank() == 1) pair->abort("only us");
+      EXPECT_THROW(pair->barrier().wait(), peer_lost);
+    } else {
+      pair->barrier().wait();
+    }
+    ranks.barrier().wait();
+  });
+}
+
+TEST(split, refuses_to_run_with_work_outstanding) {
+  auto world = collectives::shared_memory_world::create(2, 1 << 20);
+  auto first = world.join(0);
+  auto second = world.join(1);
+  const completion one = first->barrier();
+  EXPECT_THROW(static_cast<void>(first->split(0, 0)), invalid_argument);
+  second->barrier().wait();
+  one.wait();
+}
+
+}  // namespace
+}  // namespace zero::testing

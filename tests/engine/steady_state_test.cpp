@@ -1,0 +1,68 @@
+// After its first step a rank allocates nothing: not in the engine, not in the communicator.
+
+#include "engine/toy_client.hpp"
+#include "support/run_ranks.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+std::atomic<std::uint64_t> allocations{0};
+
+void* counted(std::size_t bytes) {
+  allocations.fetch_add(1);
+  if (void* block = std::malloc(bytes == 0 ? 1 : bytes)) return block;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes) { return counted(bytes); }
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
+
+namespace zero::testing {
+namespace {
+
+void one_step(sharded_optimizer& optimizer, int micro_batches) {
+  for (int micro = 0; micro < micro_batches; ++micro) {
+    optimizer.begin_micro_batch();
+    for (const int unit : {0, 1, 2, 3}) static_cast<void>(optimizer.gather(unit));
+    for (const int unit : {3, 2, 1, 0}) {
+      const gathered_unit held = optimizer.gather(unit);
+      static_cast<float*>(optimizer.gradients(unit).gradient(0).data)[0] += 1.0F;
+      optimizer.reduce(unit);
+    }
+  }
+  optimizer.step(0.01F);
+}
+
+TEST(steady_state, allocates_nothing) {
+  for (const auto how : {addressing::slots, addressing::stable}) {
+    for (int stage = 0; stage <= 3; ++stage) {
+      run_ranks(3, [&](collectives::communicator& ranks) {
+        engine_options options;
+        options.policy = partition::policy_of_stage(stage);
+        options.groups.resize(2);
+        options.accumulate = 2;
+        options.addressing = how;
+        sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), options);
+        one_step(optimizer, 2);
+        ranks.barrier().wait();
+        const std::uint64_t before = allocations.load();
+        for (int step = 0; step < 5; ++step) one_step(optimizer, 2);
+        const std::uint64_t after = allocations.load();
+        ranks.barrier().wait();
+        EXPECT_EQ(after - before, 0U) << "stage " << stage;
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace zero::testing

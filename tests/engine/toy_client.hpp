@@ -1,0 +1,54 @@
+#pragma once
+// A client small enough to be computed densely in double beside it: four units of awkward sizes
+// whose gradients are exact in every dtype plus a fraction of the parameters themselves, so that a
+// stale gather or a lost reduction changes every later number.
+
+#include <zero/collectives/communicator.hpp>
+#include <zero/engine/sharded_optimizer.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace zero::testing {
+
+struct toy_run {
+  engine_options options;
+  dtype type = dtype::fp32;
+  int steps = 4;
+  int micro_batches = 1;  // between two steps; options.accumulate must allow it
+  float learning_rate = 0.05F;
+  int bad_step = -1;              // this step's gradients hold an infinity on the last rank
+  bool evaluate_between = false;  // a forward without backward after every step
+};
+
+struct toy_result {
+  digest128 digest{};
+  std::vector<double> norms;
+  std::vector<bool> skipped;
+  std::vector<std::vector<float>> master;  // by parameter; rank 0 only
+  memory_report memory;
+  schedule_report schedule;
+  collectives::traffic traffic;
+  std::uint64_t allocations_after_first_step = 0;
+  std::uint64_t allocations_at_end = 0;
+};
+
+[[nodiscard]] partition::model_spec toy_model(dtype type);
+
+// The initial value of an element, and this rank's gradient of it given its stored value.
+[[nodiscard]] float toy_value(std::size_t parameter, std::uint64_t element);
+[[nodiscard]] double toy_gradient(int rank, int step, int micro, std::size_t parameter,
+                                  std::uint64_t element, double stored);
+
+// One rank's training.
+[[nodiscard]] toy_result train_toy(collectives::communicator& ranks, const toy_run& run);
+
+// The same in double, all ranks together, without the library. Ends with the master weights and
+// the norm of every step.
+struct dense_result {
+  std::vector<std::vector<double>> master;
+  std::vector<double> norms;
+};
+[[nodiscard]] dense_result train_dense(const toy_run& run, int world);
+
+}  // namespace zero::testing

@@ -1,0 +1,174 @@
+// Bytes by class against the formulas of the ZeRO paper, and slots against a walk of the order.
+
+#include <zero/base/error.hpp>
+#include <zero/partition/memory_plan.hpp>
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace zero::partition {
+namespace {
+
+constexpr auto parameters = static_cast<std::size_t>(memory_account::parameters);
+constexpr auto gradients = static_cast<std::size_t>(memory_account::gradients);
+constexpr auto optimizer = static_cast<std::size_t>(memory_account::optimizer);
+
+// Units of awkward sizes; psi elements in all.
+model_spec awkward(dtype type) {
+  model_spec model;
+  for (const std::uint64_t count : {100003U, 7U, 65537U, 1U}) {
+    parameter_spec p;
+    p.name = "parameter" + std::to_string(count);
+    p.shape = {count};
+    p.type = type;
+    model.units.push_back({"unit" + std::to_string(count), {p}});
+  }
+  return model;
+}
+
+class formulas : public testing::TestWithParam<std::tuple<int, dtype, bool>> {};
+INSTANTIATE_TEST_SUITE_P(memory_plan, formulas,
+                         testing::Combine(testing::Values(1, 2, 3, 4, 7, 64),
+                                          testing::Values(dtype::fp32, dtype::bf16),
+                                          testing::Bool()));
+
+TEST_P(formulas, of_the_resting_classes_hold_to_the_byte) {
+  const auto [world, type, wide] = GetParam();
+  layout_options how;
+  how.world_size = world;
+  const layout of(awkward(type), how);
+  const std::uint64_t psi = 100003 + 7 + 65537 + 1;
+  std::uint64_t cut = 0;  // this rank's elements, every bucket padded up to equal shards
+  for (const std::uint64_t count : {100003U, 7U, 65537U, 1U}) {
+    const std::uint64_t grain = 128 * static_cast<std::uint64_t>(world);
+    cut += (count + grain - 1) / grain * 128;
+  }
+  const std::uint64_t b = size_of(type);
+  const std::uint64_t kept = wide ? 4 : b;
+  const std::uint64_t states = type == dtype::fp32 ? 8 : 12;
+  for (int stage = 0; stage <= 3; ++stage) {
+    plan_options options;
+    options.policy = policy_of_stage(stage);
+    options.wide_gradients = wide;
+    const memory_by_account bytes = memory_plan(of, options).bytes();
+    const bool alone = world == 1;
+    EXPECT_EQ(bytes[parameters], stage == 3 && !alone ? cut * b : psi * b);
+    EXPECT_EQ(bytes[gradients], stage >= 2 ? cut * kept : psi * b);
+    EXPECT_EQ(bytes[optimizer], stage >= 1 && !alone ? cut * states : psi * states);
+  }
+}
+
+TEST(memory_plan, the_classic_sixteen_bytes) {
+  // 16 psi, 4 psi + 12 psi / N, 2 psi + 14 psi / N, 16 psi / N for a size that needs no padding.
+  const std::uint64_t psi = 128 * 4 * 100;
+  parameter_spec p;
+  p.name = "w";
+  p.shape = {psi};
+  p.type = dtype::bf16;
+  layout_options how;
+  how.world_size = 4;
+  const layout of({{{"u", {p}}}}, how);
+  const std::uint64_t expected[] = {16 * psi, 4 * psi + 12 * psi / 4, 2 * psi + 14 * psi / 4,
+                                    16 * psi / 4};
+  for (int stage = 0; stage <= 3; ++stage) {
+    plan_options options;
+    options.policy = policy_of_stage(stage);
+    options.wide_gradients = false;
+    memory_by_account bytes = memory_plan(of, options).bytes();
+    EXPECT_EQ(bytes[parameters] + bytes[gradients] + bytes[optimizer], expected[stage]);
+    options.wide_gradients = true;
+    bytes = memory_plan(of, options).bytes();
+    EXPECT_EQ(bytes[parameters] + bytes[gradients] + bytes[optimizer],
+              expected[stage] + (stage >= 2 ? 2 * psi / 4 : 0));
+  }
+}
+
+TEST(memory_plan, refuses_what_cannot_be) {
+  const layout of(awkward(dtype::fp32), {});
+  const auto refused = [&](auto change) {
+    plan_options options;
+    change(options);
+    EXPECT_THROW(memory_plan(of, options), invalid_argument);
+  };
+  refused([](plan_options& o) { o.reductions = 0; });
+  refused([](plan_options& o) { o.prefetch = -1; });
+  refused([](plan_options& o) { o.forward_order = {4}; });
+  refused([](plan_options& o) { o.policy.gradients = sharded_over::world; });
+}
+
+// Walks an order as the engine does and checks that the plan never puts two live units in a slot.
+void expect_no_clash(const slot_plan& plan, const std::vector<std::uint64_t>& bytes,
+                     std::size_t ahead) {
+  for (std::size_t now = 0; now < plan.uses.size(); ++now) {
+    std::map<std::size_t, int> live;
+    for (std::size_t use = now; use <= now + ahead && use < plan.uses.size(); ++use) {
+      const auto [unit, slot] = plan.uses[use];
+      const auto need = bytes[static_cast<std::size_t>(unit)];
+      ASSERT_EQ(slot == no_slot, need == 0);
+      if (need == 0) continue;
+      ASSERT_LE(need, plan.slot_bytes[slot]);
+      const auto [at, fresh] = live.emplace(slot, unit);
+      ASSERT_TRUE(fresh || at->second == unit) << "two units in slot " << slot << " at " << now;
+    }
+  }
+}
+
+TEST(slot_plan, never_puts_two_live_units_in_one_slot) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 300; ++round) {
+    const int units = 1 + static_cast<int>(random() % 9);
+    std::vector<std::uint64_t> bytes;
+    for (int u = 0; u < units; ++u) bytes.push_back(random() % 5 == 0 ? 0 : 64 * (random() % 50));
+    std::vector<int> order;
+    for (int i = 0; i < 30; ++i)
+      order.push_back(static_cast<int>(random() % static_cast<unsigned>(units)));
+    const int ahead = static_cast<int>(random() % 4);
+    expect_no_clash(plan_gathers(order, bytes, ahead), bytes, static_cast<std::size_t>(ahead));
+  }
+}
+
+TEST(slot_plan, equal_units_need_one_slot_more_than_the_prefetch) {
+  const std::vector<std::uint64_t> bytes(12, 640);
+  std::vector<int> order;
+  for (int u = 0; u < 12; ++u) order.push_back(u);
+  for (int u = 11; u >= 0; --u) order.push_back(u);
+  for (int ahead = 0; ahead <= 3; ++ahead) {
+    EXPECT_EQ(plan_gathers(order, bytes, ahead).slot_bytes.size(),
+              static_cast<std::size_t>(ahead) + 1);
+  }
+}
+
+TEST(slot_plan, one_large_unit_does_not_make_every_slot_large) {
+  // An embedding first, last and at the turn, as tied weights want it.
+  std::vector<std::uint64_t> bytes(14, 1000);
+  bytes[0] = 50000;
+  std::vector<int> order;
+  for (int u = 0; u < 14; ++u) order.push_back(u);
+  order.push_back(0);
+  const std::vector<int> back(order.rbegin(), order.rend());
+  order.insert(order.end(), back.begin(), back.end());
+  EXPECT_LE(plan_gathers(order, bytes, 1).total_bytes(), 52000U);
+}
+
+TEST(slot_plan, gradients_live_from_first_to_last_use_and_one_longer) {
+  const std::vector<std::uint64_t> bytes{500, 100, 100, 100};
+  const std::vector<int> order{0, 3, 2, 1, 0};
+  const slot_plan plan = plan_spans(order, bytes, 1);
+  std::set<std::size_t> of_first;
+  for (const slot_use& use : plan.uses) {
+    if (use.unit == 0) of_first.insert(use.slot);
+  }
+  EXPECT_EQ(of_first.size(), 1U);
+  EXPECT_EQ(plan.slot_bytes.size(), 3U);  // unit 0 throughout, two for the others in turn
+  EXPECT_EQ(plan.total_bytes(), 700U);
+  for (std::size_t i = 1; i + 1 < plan.uses.size(); ++i) {
+    EXPECT_NE(plan.uses[i].slot, plan.uses[i + 1].slot);
+  }
+}
+
+}  // namespace
+}  // namespace zero::partition
