@@ -27,8 +27,21 @@ optim::loss_scale_options loss_scale_of(const common_options& o) {
 // Group 0 are matrices; group 1, biases and norms, does not decay.
 std::vector<parameter_group> groups_of(const common_options& o) {
   parameter_group matrices;
-  matrices.constants = optim::default_hyper(o.optimizer);
-  matrices.constants.weight_decay = static_cast<float>(o.weight_decay);
+  optim::hyper& constants = matrices.constants;
+  constants = optim::default_hyper(o.optimizer);
+  const bool adam =
+      o.optimizer == optim::algorithm::adam || o.optimizer == optim::algorithm::adamw;
+  // The first gradients are ten times the later ones: 0.999 would remember them for 1000 steps.
+  if (adam) constants.beta2 = 0.95F;
+  const auto take = [](const std::optional<double>& given, float& constant) {
+    if (given) constant = static_cast<float>(*given);
+  };
+  take(o.beta1, constants.beta1);
+  take(o.beta2, constants.beta2);
+  take(o.epsilon, constants.epsilon);
+  take(o.momentum, constants.momentum);
+  constants.nesterov = o.nesterov;
+  constants.weight_decay = static_cast<float>(o.weight_decay);
   parameter_group vectors = matrices;
   vectors.constants.weight_decay = 0.0F;
   return {matrices, vectors};

@@ -164,4 +164,17 @@ option real(std::string name, std::string value, std::string meaning, double& ta
           [&target]() -> arguments { return {fmt::format("{}", target)}; }};
 }
 
+option real(std::string name, std::string value, std::string meaning,
+            std::optional<double>& target, real_range range) {
+  return {std::move(name),
+          std::move(value),
+          std::move(meaning),
+          arity::one,
+          [&target, range](const arguments& given) { target = parse_real(given.front(), range); },
+          [&target]() -> arguments {
+            if (!target) return {};
+            return {fmt::format("{}", *target)};
+          }};
+}
+
 }  // namespace zero::cli

@@ -105,6 +105,15 @@ void add_arithmetic(option_set& set, common_options& o) {
                o.final_learning_rate_fraction, {0.0, 1.0, "a number from 0 to 1"}));
   set.add(real("weight-decay", "RATE", "of matrices; biases and norms do not decay", o.weight_decay,
                at_least_zero()));
+  const real_range below_one{0.0, 1.0, "a number from 0 to 1"};
+  set.add(real("beta1", "RATE", "decay of the first moment (default 0.9)", o.beta1, below_one));
+  set.add(real("beta2", "RATE",
+               "decay of the second moment (default 0.95; 0.99 of lion's only moment)", o.beta2,
+               below_one));
+  set.add(real("epsilon", "NUMBER", "added to the root (default 1e-8; 1e-10 for adagrad)",
+               o.epsilon, at_least_zero()));
+  set.add(real("momentum", "RATE", "of sgd (default 0.9)", o.momentum, below_one));
+  set.add(switch_on("nesterov", "look ahead along the momentum of sgd", o.nesterov));
   set.add(real("clip-norm", "NORM", "global norm gradients are scaled down to; 0 is never",
                o.clip_norm, at_least_zero()));
   set.add(loss_scale_option(o.loss_scale));

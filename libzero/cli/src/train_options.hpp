@@ -55,6 +55,9 @@ struct common_options {
   std::uint64_t warmup_steps = 0;
   double final_learning_rate_fraction = 0.0;
   double weight_decay = 0.0;
+  // Nothing: the optimizer's own, but for adam and adamw GPT's 0.95 for beta2.
+  std::optional<double> beta1, beta2, epsilon, momentum;
+  bool nesterov = false;
   double clip_norm = 0.0;                       // 0: never
   std::optional<loss_scale_choice> loss_scale;  // default dynamic for fp16, else 1
 
