@@ -1,6 +1,8 @@
 #pragma once
 // Runs a check on every instruction set that was compiled and that this processor has.
 
+#include "compiled_targets.hpp"
+
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 #include <hwy/targets.h>

@@ -1,3 +1,5 @@
+#include "compiled_targets.hpp"
+
 #include <zero/optim/elementwise.hpp>
 
 #undef HWY_TARGET_INCLUDE
@@ -24,7 +26,7 @@ struct convert_pass {
     const floats hi = load_lanes(d, in + i + hn::Lanes(d));
     store_pair<Streaming>(d, lo, hi, out + i);
   }
-  HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
+  HWY_NOINLINE void partial(lanes d, std::size_t i, std::size_t n) const {
     const padded_pair<In> from(in + i, n);
     padded_pair<Out> to(nullptr, 0);
     convert_pass{from.elements, to.elements}.template pair<false>(d, 0);
@@ -44,7 +46,7 @@ struct accumulate_pass {
     const floats hi = hn::Add(load_lanes(d, out + j), load_lanes(d, in + j));
     store_pair<Streaming>(d, lo, hi, out + i);
   }
-  HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
+  HWY_NOINLINE void partial(lanes d, std::size_t i, std::size_t n) const {
     const padded_pair<In> from(in + i, n);
     padded_pair<Out> to(out + i, n);
     accumulate_pass{from.elements, to.elements}.template pair<false>(d, 0);

@@ -1,3 +1,5 @@
+#include "compiled_targets.hpp"
+
 #include <zero/optim/elementwise.hpp>
 
 #undef HWY_TARGET_INCLUDE

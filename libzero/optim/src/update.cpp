@@ -1,3 +1,5 @@
+#include "compiled_targets.hpp"
+
 #include <zero/optim/update.hpp>
 
 #undef HWY_TARGET_INCLUDE
@@ -50,7 +52,7 @@ struct update_pass {
     return w;
   }
 
-  HWY_INLINE void partial(lanes d, std::size_t i, std::size_t n) const {
+  HWY_NOINLINE void partial(lanes d, std::size_t i, std::size_t n) const {
     constexpr bool copies = !std::is_same_v<Parameter, no_copy>;
     padded_pair<float> w(master + i, n), s0(state0 + i, n);
     padded_pair<float> s1(state1 + (Rule::states == 2 ? i : 0), Rule::states == 2 ? n : 0);
