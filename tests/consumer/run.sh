@@ -25,7 +25,7 @@ readme_program() {
 }
 
 install_library() {
-  local shared=OFF from="$build"
+  local shared=OFF from="$build" flags=
   [ "$kind" = shared ] && shared=ON
   rm -rf "$work"
   mkdir -p "$work"
@@ -33,7 +33,10 @@ install_library() {
     ON/ON | /OFF | OFF/OFF) ;;
     *)
       from="$work/library"
+      # With ccache the objects are there already; else vector code for one target must do.
+      command -v ccache >/dev/null || flags=-DHWY_COMPILE_ONLY_STATIC
       cmake -S "$root" -B "$from" -G "$(cached CMAKE_GENERATOR)" -DBUILD_SHARED_LIBS=$shared \
+        -DCMAKE_CXX_FLAGS="$flags" \
         -DCMAKE_BUILD_TYPE="$(cached CMAKE_BUILD_TYPE)" -DZERO_WERROR=ON \
         -DZERO_TESTS=OFF -DZERO_BENCH=OFF -DZERO_CLI=OFF
       cmake --build "$from"
