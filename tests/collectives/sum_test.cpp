@@ -85,13 +85,15 @@ void check(std::size_t sources, std::size_t count, std::size_t shift, write_mode
 template <typename In, typename Out>
 void check_lengths() {
   for (const write_mode mode : {write_mode::overwrite, write_mode::accumulate}) {
-    for (const std::size_t sources : {1, 2, 3, 7, 40}) {
+    for (const std::size_t sources : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 40}) {
       for (std::size_t count = 0; count < 150; count += 1 + count / 40) {
         check<In, Out>(sources, count, count % 5, mode);
       }
       check<In, Out>(sources, 4099, 1, mode);
     }
-    check<In, Out>(3, (std::size_t{3} << 20) / sizeof(Out) + 7, 3, mode);  // past the caches
+    for (const std::size_t sources : {3, 9}) {  // past the caches
+      check<In, Out>(sources, (std::size_t{2} << 20) / sizeof(Out) + 1007, 3, mode);
+    }
   }
 }
 
