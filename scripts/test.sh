@@ -34,6 +34,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT
+trap 'exit 129' HUP
 trap 'exit 143' TERM
 
 say() { echo "== $*"; step_begun=$SECONDS; }
