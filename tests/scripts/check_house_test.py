@@ -1,6 +1,7 @@
 """Each rule of scripts/check_house.py is fed a tree that breaks it and must refuse it, and one that
 does not and must accept it."""
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHECK = ROOT / "scripts" / "check_house.py"
+spec = importlib.util.spec_from_file_location("check_house", CHECK)
+check_house = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_house)
 
 # A tree in which nothing is wrong. Paths are relative; a test adds to it or replaces in it.
 GOOD = {
@@ -26,19 +30,20 @@ GOOD = {
 }
 
 
+def write_tree(folder, files):
+    for name, text in files.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
 class HouseTest(unittest.TestCase):
     def findings(self, rule, files):
-        """What the rule says about GOOD with `files` on top; the exit code must agree."""
+        """What the rule says about GOOD with `files` on top."""
         with tempfile.TemporaryDirectory() as folder:
-            for name, text in {**GOOD, **files}.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-            ran = subprocess.run([sys.executable, CHECK, "--root", folder, rule],
-                                 capture_output=True, text=True, check=False)
-        self.assertEqual(ran.stderr, "")
-        self.assertEqual(ran.returncode, 1 if ran.stdout else 0)
-        return ran.stdout.splitlines()
+            write_tree(folder, {**GOOD, **files})
+            return [str(finding) for finding in
+                    check_house.RULES[rule](check_house.Tree(folder))]
 
     def refuses(self, rule, files, *expected):
         """There is one finding for each of `expected`, in order, which it begins with."""
@@ -55,6 +60,16 @@ class Program(unittest.TestCase):
     def run_check(self, *arguments):
         return subprocess.run([sys.executable, CHECK, *arguments], capture_output=True, text=True,
                               check=False)
+
+    def test_findings_are_lines_and_an_exit_code(self):
+        with tempfile.TemporaryDirectory() as folder:
+            write_tree(folder, GOOD)
+            good = self.run_check("--root", folder)
+            write_tree(folder, {"partition/src/a.cpp": "int stage;\n"})
+            bad = self.run_check("--root", folder, "words", "listed")
+        self.assertEqual((good.returncode, good.stdout, good.stderr), (0, "", ""))
+        self.assertEqual((bad.returncode, bad.stdout.count("\n"), bad.stderr), (1, 2, ""))
+        self.assertIn("partition/src/a.cpp:1: partition may not say 'stage': stage\n", bad.stdout)
 
     def test_an_unknown_rule_is_wrong_usage(self):
         ran = self.run_check("manners")
