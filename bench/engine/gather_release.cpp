@@ -1,10 +1,10 @@
 // What the engine costs when there is nothing to move: the host time of a gather and its release,
 // beside the cost of the two clock readings each of them makes for the reports.
 
-#include <benchmark/benchmark.h>
-
 #include <zero/collectives/single.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+
+#include <benchmark/benchmark.h>
 
 #include <string>
 
@@ -37,8 +37,8 @@ void gather_and_release(benchmark::State& run) {
   }
   run.SetItemsProcessed(run.iterations() * units);
   run.counters["seconds_per_pair"] =
-      benchmark::Counter(static_cast<double>(units),
-                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+      benchmark::Counter(static_cast<double>(units), benchmark::Counter::kIsIterationInvariantRate |
+                                                         benchmark::Counter::kInvert);
 }
 BENCHMARK(gather_and_release)->Arg(0)->Arg(3)->ArgName("stage");
 

@@ -98,9 +98,8 @@ double training::micro_batch(const share& mine) {
 
   // The head is the embedding's matrix once more; its gradient lives until the embedding's own.
   double loss = 0.0;
-  const float scale = static_cast<float>(
-      static_cast<double>(optimizer_.loss_scale()) /
-      (static_cast<double>(options_.batch) * options_.sequence));
+  const float scale = static_cast<float>(static_cast<double>(optimizer_.loss_scale()) /
+                                         (static_cast<double>(options_.batch) * options_.sequence));
   {
     const gathered_unit embedding = optimizer_.gather(0);
     const std::int64_t begin = trace_clock();
@@ -196,8 +195,7 @@ std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int
   std::vector<float> logits(static_cast<std::size_t>(options_.model.vocabulary));
   const std::uint64_t key = random_key(seed, "sample");
   for (int i = 0; i < count; ++i) {
-    const std::size_t length =
-        std::min(tokens.size(), static_cast<std::size_t>(options_.sequence));
+    const std::size_t length = std::min(tokens.size(), static_cast<std::size_t>(options_.sequence));
     optimizer_.begin_micro_batch(pass::evaluate);
     forward({tokens.data() + tokens.size() - length, length}, 1);
     {
@@ -208,8 +206,8 @@ std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int
     double sum = 0.0;
     for (const float logit : logits) sum += std::exp(static_cast<double>(logit - highest));
     // The top 53 bits as a fraction, carried through the softmax until it is used up.
-    double left = static_cast<double>(random_bits(key, static_cast<std::uint64_t>(i)) >> 11) *
-                  0x1p-53 * sum;
+    double left =
+        static_cast<double>(random_bits(key, static_cast<std::uint64_t>(i)) >> 11) * 0x1p-53 * sum;
     std::int32_t next = 0;
     for (; next + 1 < options_.model.vocabulary; ++next) {
       left -= std::exp(static_cast<double>(logits[static_cast<std::size_t>(next)] - highest));

@@ -25,12 +25,12 @@ struct training_options {
   bool recompute = false;    // keep each block's input only, compute the rest again in backward
   std::uint64_t seed = 1;    // of the choice of sequences
   optim::learning_rate_schedule schedule;
-  engine_options engine;     // forward_order is set by the trainer
+  engine_options engine;  // forward_order is set by the trainer
 };
 
 struct training_step {
-  std::uint64_t step = 0;      // from 1; skipped ones count
-  double loss = 0.0;           // nats per token, mean over the step's batch
+  std::uint64_t step = 0;  // from 1; skipped ones count
+  double loss = 0.0;       // nats per token, mean over the step's batch
   double gradient_norm = 0.0;
   float learning_rate = 0.0F;
   bool skipped = false;
@@ -48,8 +48,8 @@ class training {
   // One step. Blocks.
   training_step step();
 
-  // Continues `tokens` by `count` tokens drawn with the softmax of the logits, by `seed`. Collective;
-  // the same on every rank. Keeps at most the last `sequence` tokens in view.
+  // Continues `tokens` by `count` tokens drawn with the softmax of the logits, by `seed`.
+  // Collective; the same on every rank. Keeps at most the last `sequence` tokens in view.
   [[nodiscard]] std::vector<std::int32_t> sample(std::vector<std::int32_t> tokens, int count,
                                                  std::uint64_t seed);
 

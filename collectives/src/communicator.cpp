@@ -38,11 +38,11 @@ void check_pieces(const char* operation, const call& how, const const_typed_span
                " times the shard's " + std::to_string(shard.count));
   }
   if (shard.count == 0) return;
-  const auto shard_at = reinterpret_cast<std::uintptr_t>(shard.data);
+  const auto piece_at = reinterpret_cast<std::uintptr_t>(shard.data);
   const auto full_at = reinterpret_cast<std::uintptr_t>(full.data);
-  const bool apart = shard_at + shard.bytes() <= full_at || full_at + full.bytes() <= shard_at;
+  const bool apart = piece_at + shard.bytes() <= full_at || full_at + full.bytes() <= piece_at;
   const std::size_t own = static_cast<std::size_t>(w.rank) * shard.bytes();
-  if (!apart && (shard.type != full.type || shard_at != full_at + own)) {
+  if (!apart && (shard.type != full.type || piece_at != full_at + own)) {
     refuse(operation, how, "shard overlaps full but is not its own piece of it");
   }
 }

@@ -12,9 +12,10 @@ def listed_files(tree):
     listed = set()
     for path in tree.files("CMakeLists.txt"):
         text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
-        text = text.replace("${PROJECT_SOURCE_DIR}", str(tree.root))
-        text = text.replace("${CMAKE_CURRENT_SOURCE_DIR}", str(path.parent))
+        # Split before the roots are filled in: they may have blanks in them.
         for word in re.split(r'[\s"();]+', text):
+            word = word.replace("${PROJECT_SOURCE_DIR}", str(tree.root))
+            word = word.replace("${CMAKE_CURRENT_SOURCE_DIR}", str(path.parent))
             if word.endswith(SOURCE_SUFFIXES) and "$" not in word:
                 named = os.path.normpath(path.parent / word)
                 listed.add(Path(os.path.relpath(named, tree.root)).as_posix())

@@ -29,8 +29,7 @@ std::vector<parameter_group> groups_of(const common_options& o) {
   parameter_group matrices;
   optim::hyper& constants = matrices.constants;
   constants = optim::default_hyper(o.optimizer);
-  const bool adam =
-      o.optimizer == optim::algorithm::adam || o.optimizer == optim::algorithm::adamw;
+  const bool adam = o.optimizer == optim::algorithm::adam || o.optimizer == optim::algorithm::adamw;
   // The first gradients are ten times the later ones: 0.999 would remember them for 1000 steps.
   if (adam) constants.beta2 = 0.95F;
   const auto take = [](const std::optional<double>& given, float& constant) {

@@ -164,8 +164,8 @@ option real(std::string name, std::string value, std::string meaning, double& ta
           [&target]() -> arguments { return {fmt::format("{}", target)}; }};
 }
 
-option real(std::string name, std::string value, std::string meaning,
-            std::optional<double>& target, real_range range) {
+option real(std::string name, std::string value, std::string meaning, std::optional<double>& target,
+            real_range range) {
   return {std::move(name),
           std::move(value),
           std::move(meaning),

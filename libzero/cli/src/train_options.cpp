@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace zero::cli {
@@ -99,7 +100,9 @@ void add_arithmetic(option_set& set, common_options& o) {
   set.add(choice("schedule", "how the learning rate falls after the warm-up", o.schedule,
                  named({decay_shape::constant, decay_shape::linear, decay_shape::cosine})));
   set.add(
-      whole("warmup-steps", "N", "steps in which the learning rate rises", o.warmup_steps, {0}));
+      whole("warmup-steps", "N",
+            "steps in which the learning rate rises (default a fifth of the steps, at most 100)",
+            o.warmup_steps, {0}));
   set.add(real("final-learning-rate-fraction", "FRACTION",
                "learning rate of the last step, as a fraction of --learning-rate",
                o.final_learning_rate_fraction, {0.0, 1.0, "a number from 0 to 1"}));
@@ -236,6 +239,11 @@ int sequence_of(const common_options& o, const trainer::gpt_config& model) {
   return o.sequence.value_or(model.context);
 }
 
+std::uint64_t warmup_steps_of(const common_options& o) noexcept {
+  if (o.warmup_steps) return static_cast<std::uint64_t>(*o.warmup_steps);
+  return std::min<std::uint64_t>(o.steps / 5, 100);
+}
+
 void check(const common_options& o, int ranks) {
   const trainer::gpt_config model = chosen_model(o);
   if (sequence_of(o, model) > model.context) {
@@ -247,9 +255,10 @@ void check(const common_options& o, int ranks) {
     throw invalid_argument(fmt::format(
         "--batch {} is not accepted with {} ranks; expected a sequence for each", o.batch, ranks));
   }
-  if (o.warmup_steps > o.steps) {
-    throw invalid_argument(fmt::format(
-        "--warmup-steps {} is not accepted; expected at most --steps {}", o.warmup_steps, o.steps));
+  if (warmup_steps_of(o) > o.steps) {
+    throw invalid_argument(
+        fmt::format("--warmup-steps {} is not accepted; expected at most --steps {}",
+                    warmup_steps_of(o), o.steps));
   }
 }
 

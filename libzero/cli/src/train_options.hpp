@@ -50,15 +50,15 @@ struct common_options {
   zero::dtype dtype = zero::dtype::fp32;
   gradient_storage gradient_dtype = gradient_storage::fp32;
   optim::algorithm optimizer = optim::algorithm::adamw;
-  double learning_rate = 1e-3;
-  optim::decay_shape schedule = optim::decay_shape::constant;
-  std::uint64_t warmup_steps = 0;
-  double final_learning_rate_fraction = 0.0;
+  double learning_rate = 3e-4;
+  optim::decay_shape schedule = optim::decay_shape::cosine;
+  std::optional<int> warmup_steps;  // default a fifth of the steps, at most 100
+  double final_learning_rate_fraction = 0.1;
   double weight_decay = 0.0;
   // Nothing: the optimizer's own, but for adam and adamw GPT's 0.95 for beta2.
   std::optional<double> beta1, beta2, epsilon, momentum;
   bool nesterov = false;
-  double clip_norm = 0.0;                       // 0: never
+  double clip_norm = 1.0;                       // 0: never
   std::optional<loss_scale_choice> loss_scale;  // default dynamic for fp16, else 1
 
   // ---- memory and time ----
@@ -98,6 +98,9 @@ void add_options(option_set& set, train_options& o);
 
 // Tokens of a sequence: the model's context unless told otherwise.
 [[nodiscard]] int sequence_of(const common_options& o, const trainer::gpt_config& model);
+
+// Steps in which the learning rate rises, as told or by default.
+[[nodiscard]] std::uint64_t warmup_steps_of(const common_options& o) noexcept;
 
 // Throws invalid_argument, naming the option, unless the options make sense with each other and
 // on `ranks` ranks. Reads nothing from disk.

@@ -65,7 +65,7 @@ trainer::training_options trainer_options_of(const train_options& options) {
   result.seed = o.seed;
   result.schedule.peak = static_cast<float>(o.learning_rate);
   result.schedule.final_fraction = static_cast<float>(o.final_learning_rate_fraction);
-  result.schedule.warmup_steps = o.warmup_steps;
+  result.schedule.warmup_steps = warmup_steps_of(o);
   result.schedule.total_steps = o.steps;
   result.schedule.shape = o.schedule;
   result.engine = engine_options_of(options);

@@ -7,8 +7,10 @@
 // Sums have one order, by rank from 0, in fp32 whatever the dtype, rounded once at the end; the
 // same inputs give the same bits on every run and every rank.
 //
-// One thread at a time may use a communicator. After an error it is poisoned: every later call and
-// every wait throws that first error again.
+// One thread at a time may use a communicator; completions may be waited for and abort called by
+// any. After an error it is poisoned: every later call and every wait throws that first error
+// again, once this rank's memory is not in use any more. Ranks in errors are ranks of the world,
+// whatever the group. Destroying a communicator with operations outstanding poisons its group.
 
 #include <zero/base/completion.hpp>
 #include <zero/base/memory_resource.hpp>
@@ -86,8 +88,9 @@ class communicator {
   // staging and are counted in traffic().staged. Lives as long as the communicator.
   [[nodiscard]] virtual memory_resource& memory() noexcept = 0;
 
-  // How long any wait may last before it throws peer_lost naming the ranks it waited for.
-  // Default 60 s. Takes effect for waits that begin later.
+  // How long a wait may go on, with no operation of the group completing meanwhile, before it
+  // throws peer_lost naming the ranks it waited for. Default 60 s. Takes effect for waits that
+  // begin later.
   virtual void set_deadline(std::chrono::milliseconds deadline) noexcept = 0;
 
   // Poisons the group: every rank's present and later waits throw, naming this rank and `reason`.

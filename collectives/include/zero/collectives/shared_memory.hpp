@@ -21,7 +21,7 @@ class shared_memory_world {
   [[nodiscard]] static shared_memory_world create(int size, std::uint64_t bytes_per_rank = 0);
 
   // The arena behind a descriptor inherited from the process that created it. Takes the
-  // descriptor over. Throws invalid_argument if it is no arena of this version.
+  // descriptor over unless it throws: invalid_argument if it is no arena of this version.
   [[nodiscard]] static shared_memory_world attach(int descriptor);
 
   shared_memory_world(shared_memory_world&&) noexcept;
