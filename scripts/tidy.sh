@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs clang-tidy with the repository's .clang-tidy over the sources of the library and its tools.
-#   scripts/tidy.sh [BUILD_DIR] [REGEX]   default: build/release, every source but the tests'
+# Runs clang-tidy with the repository's .clang-tidy over the sources of the library and the command.
+#   scripts/tidy.sh [BUILD_DIR] [REGEX]   default: build/release, the rooms
 # Needs a configured tree. Exit code 77: there is no clang-tidy 14 here (others check other things).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/build_settings.sh"
 
 tool=$(find_llvm clang-tidy) || exit 77
 build=${1:-build/release}
-pattern=${2:-'^(libzero|partition|collectives|offload|bench)/'}
+pattern=${2:-'^(libzero|partition|collectives|offload)/'}
 commands="$build/compile_commands.json"
 [ -f "$commands" ] || { echo "tidy.sh: no $commands; configure first" >&2; exit 2; }
 

@@ -155,7 +155,7 @@ option whole(std::string name, std::string value, std::string meaning, std::opti
 }
 
 option real(std::string name, std::string value, std::string meaning, double& target,
-            real_range range) {
+            const real_range& range) {
   return {std::move(name),
           std::move(value),
           std::move(meaning),
@@ -165,7 +165,7 @@ option real(std::string name, std::string value, std::string meaning, double& ta
 }
 
 option real(std::string name, std::string value, std::string meaning, std::optional<double>& target,
-            real_range range) {
+            const real_range& range) {
   return {std::move(name),
           std::move(value),
           std::move(meaning),

@@ -91,9 +91,9 @@ struct real_range {
   std::string accepted = "a finite number";
 };
 [[nodiscard]] option real(std::string name, std::string value, std::string meaning, double& target,
-                          real_range range);
+                          const real_range& range);
 [[nodiscard]] option real(std::string name, std::string value, std::string meaning,
-                          std::optional<double>& target, real_range range);
+                          std::optional<double>& target, const real_range& range);
 
 // Throws the refusal every kind of option uses.
 [[noreturn]] void refuse_value(const std::string& given, const std::string& accepted);
