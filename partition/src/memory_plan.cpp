@@ -19,10 +19,19 @@ void check(const layout& of, const plan_options& options) {
   };
   if (options.reductions < 1) refuse("reductions must be at least 1");
   if (options.prefetch < 0) refuse("prefetch must not be negative");
-  const auto units = static_cast<int>(of.model().units.size());
+  const std::vector<unit_spec>& units = of.model().units;
+  std::vector<bool> used(units.size(), options.forward_order.empty());
   for (const int unit : options.forward_order) {
-    if (unit < 0 || unit >= units) {
-      refuse("forward order names unit " + std::to_string(unit) + " of " + std::to_string(units));
+    if (unit < 0 || static_cast<std::size_t>(unit) >= units.size()) {
+      refuse("forward order names unit " + std::to_string(unit) + " of " +
+             std::to_string(units.size()));
+    }
+    used[static_cast<std::size_t>(unit)] = true;
+  }
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    // No slot would be planned for it.
+    if (!used[unit] && !of.buckets_of(static_cast<int>(unit)).empty()) {
+      refuse("forward order leaves out unit '" + units[unit].name + "'");
     }
   }
 }
@@ -146,7 +155,8 @@ void memory_plan::plan_transients(const layout& of) {
   for (std::size_t i = 0; i < 2; ++i) add(purpose::reduced_staging, i, buffers, staged);
   add(purpose::gathered_gradient, 0, buffers, gathered);
   if (of.world_size() > 1) {
-    add(purpose::exchange, 0, buffers, static_cast<std::uint64_t>(of.world_size()) * 8);
+    add(purpose::exchange, 0, buffers,
+        static_cast<std::uint64_t>(of.world_size()) * exchange_bytes);
   }
   add(purpose::staging, 0, buffers, staging_bytes);
 }

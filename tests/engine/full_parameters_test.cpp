@@ -40,10 +40,10 @@ TEST_P(regions, show_every_parameter_and_give_their_memory_back) {
     {
       const full_parameters_region region = optimizer.full_parameters();
       for (const partition::placement& p : optimizer.layout().parameters()) {
-        const typed_span values = region.parameter(p.index);
+        const const_typed_span values = region.parameter(p.index);
         ASSERT_EQ(values.count, p.count);
         for (std::uint64_t e = 0; e < p.count; ++e) {
-          ASSERT_EQ(static_cast<float*>(values.data)[e], toy_value(p.storage, e));
+          ASSERT_EQ(static_cast<const float*>(values.data)[e], toy_value(p.storage, e));
         }
       }
       EXPECT_THROW(static_cast<void>(region.parameter(99)), invalid_argument);
@@ -62,10 +62,10 @@ TEST_P(regions, write_makes_rank_0_the_truth_and_keeps_untouched_precision) {
     });
     {
       full_parameters_region region = optimizer.full_parameters();
-      auto* values = static_cast<bf16_t*>(region.parameter(3).data);
+      auto* values = static_cast<bf16_t*>(region.writable(3).data);
       values[7] = to_bf16(ranks.rank() == 0 ? 3.0F : 9.0F);
       region.write();
-      EXPECT_EQ(to_float(static_cast<bf16_t*>(region.parameter(3).data)[7]), 3.0F);
+      EXPECT_EQ(to_float(static_cast<const bf16_t*>(region.parameter(3).data)[7]), 3.0F);
     }
     std::vector<float> master;
     optimizer.stream_master([&](std::size_t parameter, std::uint64_t, span<const float> values) {

@@ -88,6 +88,14 @@ TEST(handshake, names_an_option) {
                    options.clip_norm = 0.1;
                  }),
                  "clip norm");
+  expect_all_say(messages_when([](partition::model_spec&, engine_options& options) {
+                   options.loss_scale.growth_interval = 7;
+                 }),
+                 "growth interval");
+  expect_all_say(messages_when([](partition::model_spec& model, engine_options&) {
+                   model.units.push_back({"empty", {}});
+                 }),
+                 "unit 'empty'");
 }
 
 TEST(options, that_cannot_be_are_refused_before_anything_is_allocated) {

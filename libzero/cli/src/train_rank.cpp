@@ -119,6 +119,7 @@ class rank_run {
     finished_run run{
         &options_, &text_, std::move(done_), {}, training_.seconds(), optimizer.schedule(), {}};
     if (recorder_) {
+      ranks_.barrier().wait();  // the step has queued the first gathers of a next one
       training_.set_trace(nullptr);
       ranks_.set_trace(nullptr);
       write_trace(ranks_, *recorder_, options_.trace_file);

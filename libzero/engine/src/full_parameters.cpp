@@ -14,6 +14,7 @@ struct full_parameters_region::storage {
   sharded_optimizer::state& owner;
   std::vector<buffer> gathered;  // by bucket; empty where the parameters rest in full
 
+  [[nodiscard]] typed_span of_parameter(std::size_t index) const;
   [[nodiscard]] typed_span full(std::size_t index) const noexcept {
     const bucket_storage& b = owner.buckets[index];
     void* data = b.plan->parameter_sharded ? gathered[index].data() : b.parameter.data();
@@ -46,19 +47,28 @@ full_parameters_region::full_parameters_region(std::unique_ptr<storage> s) noexc
 full_parameters_region::full_parameters_region(full_parameters_region&&) noexcept = default;
 full_parameters_region::~full_parameters_region() = default;
 
-typed_span full_parameters_region::parameter(std::size_t index) const {
-  const partition::layout& layout = storage_->owner.layout;
+const_typed_span full_parameters_region::parameter(std::size_t index) const {
+  return storage_->of_parameter(index);
+}
+
+typed_span full_parameters_region::writable(std::size_t index) {
+  return storage_->of_parameter(index);
+}
+
+typed_span full_parameters_region::storage::of_parameter(std::size_t index) const {
+  const partition::layout& layout = owner.layout;
   if (index >= layout.parameters().size()) {
     throw invalid_argument("[engine.full_parameters] parameter " + std::to_string(index) + " of " +
                            std::to_string(layout.parameters().size()));
   }
   const partition::placement& p = layout.parameters()[layout.parameters()[index].storage];
   if (p.bucket == partition::no_bucket) return {};
-  return storage_->full(p.bucket).part(p.offset, p.count);
+  return full(p.bucket).part(p.offset, p.count);
 }
 
 void full_parameters_region::write() {
   sharded_optimizer::state& s = storage_->owner;
+  s.expect_none_held("write");
   s.parameter_slots.clear();  // gathered from what is about to be old
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     const bucket_storage& b = s.buckets[index];
@@ -82,16 +92,21 @@ void full_parameters_region::write() {
 
 full_parameters_region sharded_optimizer::full_parameters() {
   state& s = *state_;
+  s.expect_none_held("full_parameters");
   s.wait_published();
   auto region =
       std::unique_ptr<full_parameters_region::storage>(new full_parameters_region::storage{s, {}});
   region->gathered.resize(s.buckets.size());
-  completion last;
+  // All memory first: what is queued must not be freed by a later allocation that fails.
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     const bucket_storage& b = s.buckets[index];
     if (!b.plan->parameter_sharded) continue;
     region->gathered[index] = buffer(s.ranks.memory(), s.statistics, memory_account::buffers,
                                      b.shape->padded * size_of(b.shape->type));
+  }
+  completion last;
+  for (std::size_t index = 0; index < s.buckets.size(); ++index) {
+    if (!s.buckets[index].plan->parameter_sharded) continue;
     collectives::call how;
     how.name = "full parameters";
     how.tag = static_cast<int>(index);

@@ -27,10 +27,17 @@ std::string names_of_held(const slot_pool& pool, const partition::model_spec& mo
 }  // namespace
 
 void sharded_optimizer::state::begin(pass kind) {
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    if (units[unit].open && units[unit].calls > units[unit].reductions) {
+      throw invalid_argument("[engine.begin_micro_batch] unit '" + layout.model().units[unit].name +
+                             "' has gradients that were not reduced on top of kept ones, and they "
+                             "cannot be told apart: reduce it");
+    }
+    abandon(static_cast<int>(unit));
+  }
   const std::size_t uses = plan.parameter_slots().uses.size();
   cursor = 0;
   limit = kind == pass::train ? uses : uses / 2;
-  for (unit_progress& u : units) u.zeroed = u.zeroed && u.calls > u.reductions;
   gather_ahead();
 }
 
@@ -47,7 +54,7 @@ void sharded_optimizer::state::gather(int unit) {
   const std::size_t planned = use < limit ? uses[use].slot : no_slot;
 
   if (parameter_slots.needs_slot(unit)) {
-    if (parameter_slots.slot_of(unit) == no_slot) {
+    if (must_gather(unit, planned)) {
       const std::size_t slot = parameter_slots.choose(unit, planned);
       if (slot == no_slot) {
         throw invalid_argument("[engine.gather] no slot is left for unit '" +
@@ -81,6 +88,15 @@ void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
   }
 }
 
+// A unit that is still in another slot than the plan has for it is moved: the plan promises room
+// for what follows only if it is kept to.
+bool sharded_optimizer::state::must_gather(int unit, std::size_t planned) const noexcept {
+  const std::size_t slot = parameter_slots.slot_of(unit);
+  if (slot == no_slot) return true;
+  return planned != no_slot && slot != planned && !parameter_slots.held(slot) &&
+         !parameter_slots.held(planned);
+}
+
 // Queues the next `prefetch` uses as far as their slots are free. A slot that holds a unit needed
 // sooner is left alone: that happens only off schedule, where waiting is right.
 void sharded_optimizer::state::gather_ahead() {
@@ -88,7 +104,7 @@ void sharded_optimizer::state::gather_ahead() {
   const std::size_t end = std::min(limit, cursor + static_cast<std::size_t>(options.prefetch));
   for (std::size_t use = cursor; use < end; ++use) {
     const auto [unit, slot] = uses[use];
-    if (slot == no_slot || parameter_slots.slot_of(unit) != no_slot) continue;
+    if (slot == no_slot || !must_gather(unit, slot)) continue;
     if (parameter_slots.held(slot)) return;
     for (std::size_t sooner = cursor; sooner < use; ++sooner) {
       if (parameter_slots.unit_in(slot) == uses[sooner].unit) return;

@@ -52,6 +52,12 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("clip norm", o.clip_norm));
   out.push_back(line("initial loss scale", o.loss_scale.initial));
   out.push_back(line("dynamic loss scale", o.loss_scale.dynamic));
+  out.push_back(line("loss scale growth", o.loss_scale.growth));
+  out.push_back(line("loss scale backoff", o.loss_scale.backoff));
+  out.push_back(line("loss scale growth interval", o.loss_scale.growth_interval));
+  out.push_back(line("loss scale hysteresis", o.loss_scale.hysteresis));
+  out.push_back(line("loss scale minimum", o.loss_scale.minimum));
+  out.push_back(line("loss scale maximum", o.loss_scale.maximum));
   out.push_back(line("accumulate", o.accumulate));
   out.push_back(line("reduce at boundary", o.reduction == reduce_at::boundary));
   out.push_back(line("whole-parameter layout", o.layout == partition::layout_kind::whole));
@@ -66,6 +72,7 @@ void describe(const engine_options& o, lines& out) {
 void describe(const partition::layout& layout, lines& out) {
   std::size_t index = 0;
   for (const partition::unit_spec& unit : layout.model().units) {
+    out.push_back("unit '" + unit.name + "'");
     for (const partition::parameter_spec& p : unit.parameters) {
       std::string text = "parameter " + std::to_string(index++) + " = '" + p.name + "' [";
       for (std::size_t i = 0; i < p.shape.size(); ++i) {

@@ -14,6 +14,7 @@ constexpr std::uint64_t chunk_elements = partition::staging_bytes / sizeof(float
 }  // namespace
 
 void sharded_optimizer::state::initialize(const fill_function& fill) {
+  expect_none_held("initialize");
   wait_published();
   parameter_slots.clear();
   for (std::size_t index = 0; index < buckets.size(); ++index) {

@@ -27,6 +27,14 @@ collectives::call reduce_call(std::size_t bucket) {
 // Finds the unit's full gradients a place, waits until nobody reads what was there, zeroes it.
 void sharded_optimizer::state::take_gradients(int unit) {
   unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (progress.calls == options.accumulate) {
+    // At rest the reduced shard may lie in the full gradient's own memory.
+    throw invalid_argument("[engine.gradients] unit '" +
+                           layout.model().units[static_cast<std::size_t>(unit)].name +
+                           "' was reduced " + std::to_string(options.accumulate) +
+                           " times since the last step: step, or raise accumulate");
+  }
+  progress.open = true;
   if (progress.zeroed) return;
   const verb_timer timer(*this, phase::reduce, unit);
   if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) == 0) {
@@ -62,9 +70,19 @@ void sharded_optimizer::state::reduce(int unit) {
                            " times between two steps: raise accumulate");
   }
   take_gradients(unit);  // nothing was added: zeros are contributed
+  progress.open = false;
   ++progress.calls;
   const bool kept_for_later = plan.options().keep_gradients && progress.calls < options.accumulate;
   if (!kept_for_later) queue_unit_reduce(unit);
+}
+
+// Forgets gradients that were taken and never reduced, and frees the slot they were in.
+void sharded_optimizer::state::abandon(int unit) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (!progress.open) return;
+  progress.open = false;
+  progress.zeroed = false;
+  if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) > 0) gradient_slots.drop(unit);
 }
 
 void sharded_optimizer::state::queue_unit_reduce(int unit) {

@@ -37,9 +37,9 @@ void gathered_unit::release() noexcept {
   if (owner == nullptr) return;
   try {
     owner->state_->release(unit_);
-  } catch (const error&) {
-    // Only queueing the next gather can fail, and then the communicator is poisoned: whatever
-    // the client asks next throws that same error.
+  } catch (...) {
+    // What can fail here is queueing the next gather, and then the communicator is poisoned:
+    // whatever the client asks next throws that same error.
   }
 }
 

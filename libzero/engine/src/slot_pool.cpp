@@ -55,6 +55,8 @@ std::size_t slot_pool::choose(int unit, std::size_t preferred) const noexcept {
 }
 
 void slot_pool::place(int unit, std::size_t index) noexcept {
+  const std::size_t before = slot_of(unit);
+  if (before != no_slot) slots_[before].unit = -1;
   one_slot& s = slots_[index];
   if (s.unit >= 0) units_[static_cast<std::size_t>(s.unit)].slot = no_slot;
   s.unit = unit;

@@ -80,7 +80,7 @@ sharded_optimizer::state::~state() {
       b.reduced.wait();
       b.published.wait();
     }
-  } catch (const error&) {
+  } catch (...) {
     // The communicator is poisoned: nobody reads any more.
   }
 }

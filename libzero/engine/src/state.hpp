@@ -46,6 +46,7 @@ struct unit_progress {
   int calls = 0;        // of reduce since the last step
   int reductions = 0;   // of those, carried out
   bool zeroed = false;  // its full gradients are zero or hold this micro-batch's
+  bool open = false;    // its gradients were taken and not reduced since
 };
 
 struct sharded_optimizer::state {
@@ -106,9 +107,11 @@ struct sharded_optimizer::state {
   void gather(int unit);
   void queue_gather(int unit, std::size_t slot);
   void gather_ahead();
+  [[nodiscard]] bool must_gather(int unit, std::size_t planned) const noexcept;
   void release(int unit);
 
   void take_gradients(int unit);
+  void abandon(int unit);
   void reduce(int unit);
   void queue_unit_reduce(int unit);
   void reduce_alone(std::size_t bucket, bool first);
@@ -121,7 +124,7 @@ struct sharded_optimizer::state {
     bool finite = true;
     float gradient_scale = 1.0F;
   };
-  [[nodiscard]] clip_result clip();
+  [[nodiscard]] clip_result clip(float learning_rate);
 
   void update(std::size_t bucket, float learning_rate, float gradient_scale);
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
@@ -137,6 +140,9 @@ struct sharded_optimizer::state {
                                               std::uint64_t count);
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
+
+  // Throws invalid_argument, naming the unit, if one is held.
+  void expect_none_held(const char* call) const;
 
   // ---- clocks ----
   void wait(const completion& what);

@@ -69,13 +69,16 @@ struct allocation {
   std::uint64_t padding = 0;  // bytes, accounted as buffers
 };
 
+// Bytes each rank tells every other before an update: a sum, and what it is about to do with it.
+inline constexpr std::uint64_t exchange_bytes = 16;
+
 // Bytes of the staging through which master weights are read out.
 inline constexpr std::uint64_t staging_bytes = 256 * 1024;
 
 class memory_plan {
  public:
-  // Throws invalid_argument: what check(policy) refuses, reductions < 1, prefetch < 0, a unit in
-  // forward_order that does not exist.
+  // Throws invalid_argument: what check(policy) refuses, reductions < 1, prefetch < 0, a
+  // forward_order that names a unit that does not exist or leaves out one that has parameters.
   memory_plan(const layout& of, plan_options options);
 
   [[nodiscard]] const plan_options& options() const noexcept { return options_; }

@@ -50,7 +50,7 @@ class gathered_unit {
 
 // Where the client adds one unit's gradients of this micro-batch. Zero when first taken in a
 // micro-batch; taking it again before reduce() gives the same memory with what was added.
-// Going out of scope without reduce() gives nothing to anyone: take it again and go on.
+// What is taken and not reduced before the next micro-batch or step is forgotten.
 class unit_gradients {
  public:
   // The gradient of the i-th parameter of the unit; no data for one that is not trainable.
@@ -71,8 +71,12 @@ class full_parameters_region {
   ~full_parameters_region();
 
   // Parameter by registration index, in its own dtype.
-  [[nodiscard]] typed_span parameter(std::size_t index) const;
+  [[nodiscard]] const_typed_span parameter(std::size_t index) const;
+  // The same to change. What is changed must be followed by write() before the region ends: until
+  // then it is this rank's alone, and where parameters rest in full it is already in place.
+  [[nodiscard]] typed_span writable(std::size_t index);
   // Makes what rank 0 holds here the parameters (and master weights) of every rank. Collective.
+  // Throws invalid_argument while a unit is held.
   void write();
 
  private:
@@ -109,13 +113,16 @@ class sharded_optimizer {
 
   // ---- one micro-batch ----
   // Says where in the schedule the client is. Call before the first gather of each micro-batch.
+  // Throws invalid_argument if gradients were added to kept ones (reduce_at::boundary) and the
+  // unit was not reduced.
   void begin_micro_batch(pass kind = pass::train);
 
   // Blocks until the unit's parameters are whole, and queues what comes next in the schedule.
   // Throws invalid_argument when units are held so that no slot is left, naming them.
   [[nodiscard]] gathered_unit gather(int unit);
 
-  // The unit's gradient buffers. Blocks while the slot's previous reduction is under way.
+  // The unit's gradient buffers. Blocks while the slot's previous reduction is under way. Throws
+  // invalid_argument once the unit was reduced options.accumulate times, until the next step.
   [[nodiscard]] unit_gradients gradients(int unit);
 
   // Says that this rank's gradients of the unit are final for this micro-batch and queues their
@@ -126,7 +133,9 @@ class sharded_optimizer {
   // ---- one step ----
   // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
   // and publication of the new parameters. If any gradient is not finite on any rank, no rank
-  // changes any state and `skipped` is set. Gradients are zero afterwards.
+  // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
+  // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
+  // that is not finite and while a unit is held.
   step_result step(float learning_rate);
 
   // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
