@@ -153,13 +153,15 @@ HWY_INLINE void sum_one(const void* const* from, std::size_t sources, Out* out, 
 
 enum class way { plain, adding, streaming };
 
-// As many sources as one pass reads. Each has load instructions of its own: read by one instruction
-// in turn, they look to the processor like one stream with wild strides, and it fetches ahead what
-// nobody wants (measured: a third of the rate, where the strides are no multiples of 2 MiB).
-constexpr std::size_t most_sources = 8;
+// As many sources as one pass reads. Each is read by instructions of its own: with one load
+// instruction going round the sources, 16-bit sums over 4 ran at a third of the rate wherever the
+// sources did not lie a multiple of 2 MiB apart, and unrolling by source is what cured it
+// (measured on Zen 5; presumably the prefetcher takes the round for one stream). Four at a time are
+// as fast as eight, and less to compile.
+constexpr std::size_t most_sources = 4;
 
-// Elements [i, end) as far as there are whole groups of four vectors, which stay in registers while
-// all sources are added; returns where it ended. With `start`, the accumulator begins with
+// Elements [i, end) as far as there are whole pairs of vectors, which stay in registers while all
+// sources are added; returns where it ended. With `start`, the accumulator begins with
 // start[0, end - i) instead of 0.
 template <typename In, typename Out, std::size_t sources>
 HWY_NOINLINE std::size_t sum_pass(const void* const* from, const float* start, Out* out,
@@ -168,41 +170,31 @@ HWY_NOINLINE std::size_t sum_pass(const void* const* from, const float* start, O
   const std::size_t n = hn::Lanes(d);
   const In* p[sources];
   for (std::size_t s = 0; s < sources; ++s) p[s] = static_cast<const In*>(from[s]) + i;
-  for (; i + 4 * n <= end; i += 4 * n) {
+  for (; i + 2 * n <= end; i += 2 * n) {
     auto a = load(d, p[0]), b = load(d, p[0] + n);
-    auto c = load(d, p[0] + 2 * n), e = load(d, p[0] + 3 * n);
     if (start != nullptr) {
       a = hn::Add(load(d, start), a);
       b = hn::Add(load(d, start + n), b);
-      c = hn::Add(load(d, start + 2 * n), c);
-      e = hn::Add(load(d, start + 3 * n), e);
-      start += 4 * n;
+      start += 2 * n;
     }
-    HWY_UNROLL(8)
+    HWY_UNROLL(4)
     for (std::size_t s = 1; s < sources; ++s) {
       a = hn::Add(a, load(d, p[s]));
       b = hn::Add(b, load(d, p[s] + n));
-      c = hn::Add(c, load(d, p[s] + 2 * n));
-      e = hn::Add(e, load(d, p[s] + 3 * n));
     }
-    HWY_UNROLL(8)
-    for (std::size_t s = 0; s < sources; ++s) p[s] += 4 * n;
+    HWY_UNROLL(4)
+    for (std::size_t s = 0; s < sources; ++s) p[s] += 2 * n;
     Out* const q = out + i;
     if (how == way::streaming) {
       stream(d, a, b, q);
-      stream(d, c, e, q + 2 * n);
       continue;
     }
     if (how == way::adding) {
       a = hn::Add(load(d, q), a);
       b = hn::Add(load(d, q + n), b);
-      c = hn::Add(load(d, q + 2 * n), c);
-      e = hn::Add(load(d, q + 3 * n), e);
     }
     store(d, a, q);
     store(d, b, q + n);
-    store(d, c, q + 2 * n);
-    store(d, e, q + 3 * n);
   }
   return i;
 }
@@ -211,8 +203,7 @@ template <typename In, typename Out>
 std::size_t sum_pass(const void* const* from, std::size_t sources, const float* start, Out* out,
                      std::size_t i, std::size_t end, way how) {
   static constexpr decltype(&sum_pass<In, Out, 1>) passes[most_sources] = {
-      sum_pass<In, Out, 1>, sum_pass<In, Out, 2>, sum_pass<In, Out, 3>, sum_pass<In, Out, 4>,
-      sum_pass<In, Out, 5>, sum_pass<In, Out, 6>, sum_pass<In, Out, 7>, sum_pass<In, Out, 8>};
+      sum_pass<In, Out, 1>, sum_pass<In, Out, 2>, sum_pass<In, Out, 3>, sum_pass<In, Out, 4>};
   return passes[sources - 1](from, start, out, i, end, how);
 }
 
@@ -222,7 +213,7 @@ std::size_t sum_blocks(const void* const* from, std::size_t sources, Out* out, s
                        std::size_t count, way how) {
   constexpr std::size_t block = 1024;
   float partial[block];
-  const std::size_t group = 4 * hn::Lanes(floats());
+  const std::size_t group = 2 * hn::Lanes(floats());
   while (i + group <= count) {
     const std::size_t end = i + (count - i < block ? (count - i) / group * group : block);
     const void* shifted[most_sources];  // partial[0] belongs to element i

@@ -229,13 +229,13 @@ TEST(freeing, memory_in_use_is_told_before_it_is_gone) {
 TEST(throwing, means_the_memory_is_free_again) {
   // Poisoned in the middle of large operations; what a wait gave back is not written any more, not
   // even by the time the lane has ended.
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 10; ++round) {
     auto world = collectives::shared_memory_world::create(2, std::uint64_t{64} << 20);
     std::vector<std::thread> threads;
     std::atomic<int> begun{0};
     for (int rank = 0; rank < 2; ++rank) {
       threads.emplace_back([&, ranks = world.join(rank)]() mutable {
-        std::vector<float> out(std::size_t{16} << 20, 1);
+        std::vector<float> out(std::size_t{8} << 20, 1);
         const typed_span shard = block(*ranks, out.size() / 2);
         try {
           ranks->barrier().wait();
