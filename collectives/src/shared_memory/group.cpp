@@ -56,6 +56,7 @@ bool group::agree_on(std::uint64_t k) {
   for (int i = 1; i < size(); ++i) agree = agree && same(first, posted_by(i, k));
   if (agree) return true;
   std::vector<const operation*> operations;
+  operations.reserve(world_ranks_.size());
   for (int i = 0; i < size(); ++i) operations.push_back(&posted_by(i, k));
   const auto found = compare(operations, world_ranks_);
   std::vector<int> culprits;
