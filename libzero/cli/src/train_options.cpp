@@ -224,8 +224,7 @@ trainer::gpt_config chosen_model(const common_options& o) {
     throw invalid_argument(
         fmt::format("{} also needs {}", given.front(), fmt::join(missing, ", ")));
   }
-  const trainer::gpt_config model{"custom",    *o.vocabulary, *o.layers,
-                                  *o.channels, *o.heads,      *o.context};
+  trainer::gpt_config model{"custom", *o.vocabulary, *o.layers, *o.channels, *o.heads, *o.context};
   if (model.channels % model.heads != 0) {
     throw invalid_argument(
         fmt::format("--heads {} is not accepted; expected a divisor of "

@@ -6,7 +6,6 @@
 #include <zero/optim/elementwise.hpp>
 
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -25,8 +24,7 @@ static_assert(sizeof(told) == partition::exchange_bytes);
 constexpr int clip_tag = -2;
 
 bool same_plan(const told& a, const told& b) {
-  return std::memcmp(&a.learning_rate, &b.learning_rate, sizeof a.learning_rate) == 0 &&
-         a.calls == b.calls;
+  return a.learning_rate == b.learning_rate && a.calls == b.calls;
 }
 
 void expect_one_plan(const told* all, std::size_t ranks) {

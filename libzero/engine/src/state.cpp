@@ -117,9 +117,8 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       buckets[a.index].optimizer = make();
       break;
     case purpose::parameter_slot:
-      break;  // the pools have made theirs
     case purpose::gradient_slot:
-      break;
+      break;  // the pools have made theirs
     case purpose::reduced_staging:
       reduced_staging[a.index] = make();
       break;
