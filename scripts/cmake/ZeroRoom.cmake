@@ -11,6 +11,8 @@ if(ZERO_WERROR)
   target_compile_options(zero_flags INTERFACE -Werror)
 endif()
 if(ZERO_SANITIZE)
+  # Programs that count allocations replace operator new, which gcc then takes for the library's.
+  target_compile_options(zero_flags INTERFACE -Wno-mismatched-new-delete)
   target_compile_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)
   target_link_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE})
