@@ -41,12 +41,26 @@ constexpr std::uint64_t page_mask = (std::uint64_t{1} << page_bits) - 1;
 }  // namespace
 
 arena arena::create(int size, std::uint64_t bytes_per_rank) {
+  if (bytes_per_rank != 0) return create_exactly(size, bytes_per_rank);
+  // Addresses are asked for as for a rank that needs all memory; where a limit or many ranks
+  // leave fewer, less will usually do.
+  constexpr std::uint64_t least = std::uint64_t{64} << 20;
+  for (std::uint64_t bytes = machine_memory();; bytes /= 2) {
+    try {
+      return create_exactly(size, bytes);
+    } catch (const out_of_memory&) {
+      if (bytes / 2 < least) throw;
+    }
+  }
+}
+
+arena arena::create_exactly(int size, std::uint64_t bytes_per_rank) {
   if (size < 1 || size > largest_world) {
     throw invalid_argument("[collectives.shared_memory] " + std::to_string(size) +
                            " ranks: accepted are 1 to " + std::to_string(largest_world));
   }
   const auto ranks = static_cast<std::uint64_t>(size);
-  const std::uint64_t memory = bytes_per_rank == 0 ? machine_memory() : bytes_per_rank;
+  const std::uint64_t memory = bytes_per_rank;
   // Far beyond any address space, and far enough from where the sums below would wrap.
   if (memory > (std::uint64_t{1} << 56) / ranks) {
     throw out_of_memory("[collectives.shared_memory] addresses of a rank", memory,

@@ -14,6 +14,7 @@ class arena {
  public:
   // Throws invalid_argument, out_of_memory or io_error.
   [[nodiscard]] static arena create(int size, std::uint64_t bytes_per_rank);
+  [[nodiscard]] static arena create_exactly(int size, std::uint64_t bytes_per_rank);
   // Takes the descriptor over, unless it throws: invalid_argument if it is no arena of this
   // version.
   [[nodiscard]] static arena attach(int descriptor);

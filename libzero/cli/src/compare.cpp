@@ -7,6 +7,7 @@
 #include "output_folder.hpp"
 #include "progress.hpp"
 #include "rank_environment.hpp"
+#include "say.hpp"
 #include "subcommands.hpp"
 #include "training_processes.hpp"
 #include "version.hpp"
@@ -74,7 +75,7 @@ int conclude(const json& report, const std::string& folder) {
   }
   fmt::print("{}/{}\n", folder, file_name);
   std::fflush(stdout);
-  for (const std::string& line : found) fmt::print(stderr, "zero compare: {}\n", line);
+  for (const std::string& line : found) say(fmt::format("zero compare: {}\n", line));
   return found.empty() ? 0 : static_cast<int>(error_class::failure);
 }
 
@@ -95,13 +96,14 @@ int compare(const compare_options& options, const arguments& command, const std:
     for (const offload_tier offload : options.offloads) {
       one_run run = run_once(options, stage, offload, program, signals);
       if (run.outcome.exit_code != 0) {
-        fmt::print(stderr, "zero compare: {}\n", run.outcome.message);
+        say(fmt::format("zero compare: {}\n", run.outcome.message));
         return run.outcome.exit_code;
       }
       add_run(report, std::move(run.report));
     }
   }
-  write_whole(options.output, file_name, report.dump(1) + "\n");
+  write_whole(options.output, file_name,
+              report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   return conclude(report, options.output);
 }
 

@@ -2,6 +2,7 @@
 
 #include "rank_environment.hpp"
 #include "rank_processes.hpp"
+#include "say.hpp"
 #include "subcommands.hpp"
 
 #include <zero/base/error.hpp>
@@ -43,7 +44,7 @@ option_set launch_options(std::optional<int>& ranks) {
 int exit_code_of(const ranks_outcome& outcome) {
   if (outcome.interrupted_by != 0) return signal_code + outcome.interrupted_by;
   if (!outcome.failure) return 0;
-  fmt::print(stderr, "zero launch: {}\n", outcome.failure->describe());
+  say(fmt::format("zero launch: {}\n", outcome.failure->describe()));
   if (outcome.failure->signal != 0) return signal_code + outcome.failure->signal;
   return outcome.failure->exit_code;
 }

@@ -1,6 +1,7 @@
 // zero: finds the subcommand, and turns what it throws into one line and an exit code.
 
 #include "result_channel.hpp"
+#include "say.hpp"
 #include "subcommands.hpp"
 #include "version.hpp"
 
@@ -45,7 +46,7 @@ void print_help() {
 int refuse(const std::string& what) {
   std::vector<std::string> names;
   for (const subcommand& s : subcommands) names.emplace_back(s.name);
-  fmt::print(stderr, "zero: {}; expected {}, --help or --version\n", what, one_of(names));
+  say(fmt::format("zero: {}; expected {}, --help or --version\n", what, one_of(names)));
   return usage_code;
 }
 
@@ -55,7 +56,7 @@ std::string on_one_line(std::string text) {
 }
 
 int report(const char* name, int kind, const std::string& message) {
-  fmt::print(stderr, "zero {}: {}\n", name, on_one_line(message));
+  say(fmt::format("zero {}: {}\n", name, on_one_line(message)));
   return kind;
 }
 
@@ -105,7 +106,7 @@ int main(int count, char** values) {
   const int code = zero::cli::dispatch(zero::cli::arguments(values + 1, values + count));
   // Results nobody could read are a failure (a full disk behind a redirection).
   if (std::fflush(stdout) != 0 && code == 0) {
-    fmt::print(stderr, "zero: cannot write to standard output\n");
+    zero::cli::say(fmt::format("zero: cannot write to standard output\n"));
     return static_cast<int>(zero::error_class::failure);
   }
   return code;

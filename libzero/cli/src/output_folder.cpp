@@ -50,11 +50,16 @@ void check_writable(const std::string& folder) {
   }
 }
 
-void check_writable_file(const std::string& path) {
+void check_writable_file(const std::string& path, writing mode) {
   const auto refuse = [&path](const char* why) {
     throw invalid_argument(fmt::format("'{}' cannot be written: {}", path, why));
   };
   std::error_code failure;
+  const fs::file_status status = fs::symlink_status(path, failure);
+  if (mode == writing::replace && fs::exists(status) && !fs::is_regular_file(status) &&
+      !fs::is_directory(status)) {
+    refuse("it is no regular file, and would be replaced by one");
+  }
   if (fs::is_directory(path, failure)) refuse(std::strerror(EISDIR));
   const bool exists = fs::exists(path, failure);
   const fs::path folder = fs::path(path).parent_path();

@@ -32,7 +32,8 @@ std::optional<result_channel> result_channel::from_environment() {
 }
 
 void result_channel::send(const nlohmann::ordered_json& line) {
-  const std::string text = line.dump() + "\n";
+  const std::string text =
+      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   std::size_t sent = 0;
   while (sent < text.size()) {
     const ssize_t count = write(end_.get(), text.data() + sent, text.size() - sent);

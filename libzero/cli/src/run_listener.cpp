@@ -10,18 +10,48 @@
 
 #include <cerrno>
 #include <cmath>
+#include <filesystem>
+#include <utility>
+#include <vector>
 
 namespace zero::cli {
 namespace {
 
 using json = nlohmann::ordered_json;
 
-void check_file(const char* option_name, const std::string& path) {
+void check_file(const char* option_name, const std::string& path, writing mode) {
   if (path.empty()) return;
   try {
-    check_writable_file(path);
+    check_writable_file(path, mode);
   } catch (const invalid_argument& e) {
     throw invalid_argument(fmt::format("{}: {}", option_name, e.what()));
+  }
+}
+
+// No output may be an input or another output: one of them would be lost.
+void check_apart(const train_options& o) {
+  namespace fs = std::filesystem;
+  std::vector<std::pair<std::string, std::string>> named{{"--json", o.json_file},
+                                                         {"--export", o.export_file},
+                                                         {"--trace", o.trace_file},
+                                                         {"--tokens", o.tokens},
+                                                         {"--init-from", o.init_from}};
+  for (const std::string& path : o.training.text) named.emplace_back("--text", path);
+  constexpr std::size_t outputs = 3;
+  for (std::size_t i = 0; i < outputs; ++i) {
+    for (std::size_t j = i + 1; j < named.size(); ++j) {
+      std::error_code failure;
+      const auto& [option, path] = named[i];
+      const auto& [other, other_path] = named[j];
+      if (path.empty() || other_path.empty()) continue;
+      const bool device = fs::exists(path, failure) && !fs::is_regular_file(path, failure);
+      if (device ||
+          fs::weakly_canonical(path, failure) != fs::weakly_canonical(other_path, failure)) {
+        continue;
+      }
+      throw invalid_argument(
+          fmt::format("{} and {} are one file, '{}'; expected two", option, other, path));
+    }
   }
 }
 
@@ -58,9 +88,10 @@ run_listener::run_listener(const train_options& options, int ranks)
       progress_(std::make_unique<progress>(
           fmt::format("stage {}, {} rank{}", options.stage, ranks, ranks == 1 ? "" : "s"),
           options.training.steps, stderr)) {
-  check_file("--json", options.json_file);
-  check_file("--export", options.export_file);
-  check_file("--trace", options.trace_file);
+  check_file("--json", options.json_file, writing::in_place);
+  check_file("--export", options.export_file, writing::replace);
+  check_file("--trace", options.trace_file, writing::replace);
+  check_apart(options);
 }
 
 void run_listener::take(const json& line) {
@@ -78,7 +109,7 @@ void run_listener::take(const json& line) {
 void run_listener::write(const json& line) {
   if (options_.json_file.empty()) return;
   if (!file_.is_open()) file_.open(options_.json_file, std::ios::trunc);
-  file_ << line.dump() + "\n" << std::flush;
+  file_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" << std::flush;
   if (!file_) throw io_error("write", options_.json_file, errno);
 }
 

@@ -3,6 +3,7 @@
 #include "rank_environment.hpp"
 #include "result_channel.hpp"
 #include "run_listener.hpp"
+#include "say.hpp"
 #include "subcommands.hpp"
 #include "train_rank.hpp"
 #include "training_processes.hpp"
@@ -62,7 +63,7 @@ int train_there(const train_options& options, int ranks) {
       this_program(), given, ranks, [&listener](const json& line) { listener.take(line); },
       signals);
   listener.stop_progress();
-  if (outcome.exit_code != 0) fmt::print(stderr, "zero train: {}\n", outcome.message);
+  if (outcome.exit_code != 0) say(fmt::format("zero train: {}\n", outcome.message));
   return outcome.exit_code;
 }
 

@@ -108,7 +108,8 @@ void add_arithmetic(option_set& set, common_options& o) {
                o.final_learning_rate_fraction, {0.0, 1.0, "a number from 0 to 1"}));
   set.add(real("weight-decay", "RATE", "of matrices; biases and norms do not decay", o.weight_decay,
                at_least_zero()));
-  const real_range below_one{0.0, 1.0, "a number from 0 to 1"};
+  // As floats, so that nothing rounds to 1, which would divide by 0.
+  const real_range below_one{0.0, 0.999999, "a number from 0 to 0.999999"};
   set.add(real("beta1", "RATE", "decay of the first moment (default 0.9)", o.beta1, below_one));
   set.add(real("beta2", "RATE",
                "decay of the second moment (default 0.95; 0.99 of lion's only moment)", o.beta2,

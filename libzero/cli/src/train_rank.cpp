@@ -1,6 +1,7 @@
 #include "train_rank.hpp"
 
 #include "run_report.hpp"
+#include "same_training.hpp"
 #include "train_files.hpp"
 #include "trainer/blas.hpp"
 #include "trainer/initial_values.hpp"
@@ -158,6 +159,7 @@ void run_training_rank(const train_options& options,
   const trainer::gpt_config model = chosen_model(options.training);
   const trainer::corpus text = read_corpus(options, model);
   const auto values = open_values(options, model);
+  expect_same_training(*ranks, options.training, text.digest(), options.init_from);
   try {
     rank_run run(options, *ranks, text, *values);
     run.steps(sink);

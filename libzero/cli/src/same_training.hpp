@@ -1,0 +1,18 @@
+#pragma once
+// same_training: what the optimizer cannot compare, since the trainer owns it: the text, the batch,
+// the schedule. Ranks that differ in any would train on, silently wrong.
+
+#include "train_options.hpp"
+
+#include <zero/collectives/communicator.hpp>
+
+#include <string>
+
+namespace zero::cli {
+
+// Collective; blocks. `text` and `values` stand for what is trained on and what it begins with.
+// Throws desync that names the first option that differs and the ranks in the minority.
+void expect_same_training(collectives::communicator& ranks, const common_options& o,
+                          const std::string& text, const std::string& values);
+
+}  // namespace zero::cli
