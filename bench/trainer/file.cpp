@@ -39,7 +39,7 @@ file file::open(const std::string& path) {
 }
 
 file file::create(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0) throw io_error("create", path, errno);
   return {descriptor, path, 0};
 }
