@@ -76,6 +76,27 @@ completion communicator::reduce_scatter(const_typed_span full, typed_span shard,
   return done;
 }
 
+completion communicator::all_to_all(const_typed_span in, typed_span out, const call& how) {
+  check_span("all_to_all", how, in);
+  check_span("all_to_all", how, out);
+  if (in.type != out.type || in.count != out.count ||
+      in.count % static_cast<std::size_t>(size()) != 0) {
+    refuse("all_to_all", how,
+           std::to_string(in.count) + " " + name_of(in.type) + " in, " + std::to_string(out.count) +
+               " " + name_of(out.type) + " out: not " + std::to_string(size()) +
+               " equal pieces of one dtype each way");
+  }
+  const auto from = reinterpret_cast<std::uintptr_t>(in.data);
+  const auto to = reinterpret_cast<std::uintptr_t>(out.data);
+  if (in.count > 0 && from < to + out.bytes() && to < from + in.bytes()) {
+    refuse("all_to_all", how, "in and out overlap");
+  }
+  const completion done = do_all_to_all(in, out, how);
+  traffic_.all_to_all += in.bytes();
+  ++traffic_.calls;
+  return done;
+}
+
 completion communicator::all_reduce(typed_span data, const call& how) {
   check_arithmetic("all_reduce", how, data.type);
   check_span("all_reduce", how, data);

@@ -25,6 +25,7 @@ inline constexpr int block_classes = 17;                     // groups of up to 
 enum class operation_kind : std::uint8_t {
   all_gather,
   reduce_scatter,
+  all_to_all,
   all_reduce,
   broadcast,
   barrier,
@@ -39,7 +40,7 @@ struct operation {
   write_mode mode;
   std::int32_t root;
   std::int32_t tag;
-  std::uint64_t count;   // elements of the shard, or of the whole for all_reduce and broadcast
+  std::uint64_t count;   // elements of a piece, or of the whole for all_reduce and broadcast
   std::uint64_t source;  // offset in the file of what peers read, or nowhere
   std::array<char, 32> name;
 };

@@ -20,6 +20,8 @@ const char* name_of(operation_kind kind) noexcept {
       return "all_gather";
     case operation_kind::reduce_scatter:
       return "reduce_scatter";
+    case operation_kind::all_to_all:
+      return "all_to_all";
     case operation_kind::all_reduce:
       return "all_reduce";
     case operation_kind::broadcast:

@@ -43,10 +43,7 @@ void group::post(std::uint64_t k, const operation& op) {
   if (posts.fetch_add(1) + 1 != block_.size) return;
   posts.store(0);            // for k + ring_size, which nobody posts before k is completed
   if (!agree_on(k)) return;  // the gate stays shut: nothing is moved
-  // The lane and the caller of one rank may post neighbours side by side: never step back.
-  std::uint64_t announced = block_.announced.load();
-  while (announced < k + 1 && !block_.announced.compare_exchange_weak(announced, k + 1)) {
-  }
+  block_.announced.store(k + 1);
   if (completed() >= k) ring_lanes();  // otherwise whoever completes k - 1 rings them
 }
 

@@ -47,6 +47,7 @@ bool shared_memory_communicator::post_late(std::uint64_t k, const record& r) noe
   try {
     r.after.wait();
     group_.post(k, r.op);
+    posted_.store(k + 1);
     return true;
   } catch (...) {
     fail();

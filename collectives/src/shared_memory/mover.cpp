@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace zero::collectives {
 
@@ -31,7 +32,21 @@ bool is_read(const operation& op, int rank) noexcept {
   return op.kind != operation_kind::broadcast || rank == op.root;
 }
 
+// Whether a rank's memory has a piece for every rank: all of them are staged at a time.
+bool has_pieces(const operation& op) noexcept {
+  return op.kind == operation_kind::reduce_scatter || op.kind == operation_kind::all_to_all;
+}
+
 }  // namespace
+
+mover::mover(group& ranks)
+    : group_(ranks),
+      in_world_order_(static_cast<std::size_t>(ranks.size())),
+      from_(static_cast<std::size_t>(ranks.size())) {
+  std::iota(in_world_order_.begin(), in_world_order_.end(), 0);
+  std::sort(in_world_order_.begin(), in_world_order_.end(),
+            [&](int a, int b) { return ranks.world_rank(a) < ranks.world_rank(b); });
+}
 
 bool mover::run(std::uint64_t k, const placement& own, steady::duration patience) {
   const operation& op = group_.posted_by(group_.rank(), k);
@@ -39,9 +54,7 @@ bool mover::run(std::uint64_t k, const placement& own, steady::duration patience
   const bool staged = needs_staging(k, op);
   std::uint64_t most = std::max<std::uint64_t>(op.count, 1);
   if (staged) {
-    // reduce_scatter stages one piece for every rank at a time.
-    const auto pieces =
-        op.kind == operation_kind::reduce_scatter ? static_cast<std::uint64_t>(group_.size()) : 1;
+    const auto pieces = has_pieces(op) ? static_cast<std::uint64_t>(group_.size()) : 1;
     most = half_bytes / (pieces * size_of(op.in));
   }
   std::uint64_t number = 0;
@@ -49,6 +62,7 @@ bool mover::run(std::uint64_t k, const placement& own, steady::duration patience
     const piece p{k, op, patience, staged, at, std::min(most, op.count - at), number};
     const bool went = op.kind == operation_kind::all_gather       ? all_gather(p, own)
                       : op.kind == operation_kind::reduce_scatter ? reduce_scatter(p, own)
+                      : op.kind == operation_kind::all_to_all     ? all_to_all(p, own)
                       : op.kind == operation_kind::all_reduce     ? all_reduce(p, own)
                                                                   : broadcast(p, own);
     if (!went) return false;
@@ -90,28 +104,45 @@ bool mover::all_gather(const piece& p, const placement& own) {
   return true;
 }
 
-bool mover::reduce_scatter(const piece& p, const placement& own) {
+// Stages this rank's pieces if peers cannot read them where they are; after the meeting all have.
+bool mover::stage_pieces(const piece& p, const placement& own) {
+  if (!p.staged) return true;
+  if (p.op.source == nowhere) {
+    const std::uint64_t width = size_of(p.op.in);
+    for (std::uint64_t i = 0; i < from_.size(); ++i) {
+      copy_bytes(half(group_.rank(), p) + i * p.count * width,
+                 own.in + (i * p.op.count + p.at) * width, p.count * width);
+    }
+  }
+  return group_.meet(p.k, p.patience);
+}
+
+// What rank `from` has for this rank.
+const std::byte* mover::piece_for_me(const piece& p, const placement& own, int from) const {
   const std::uint64_t width = size_of(p.op.in);
   const auto me = static_cast<std::uint64_t>(group_.rank());
-  if (p.staged) {
-    if (p.op.source == nowhere) {
-      for (std::uint64_t i = 0; i < from_.size(); ++i) {
-        copy_bytes(half(group_.rank(), p) + i * p.count * width,
-                   own.in + (i * p.op.count + p.at) * width, p.count * width);
-      }
-    }
-    if (!group_.meet(p.k, p.patience)) return false;
-  }
-  for (int i = 0; i < group_.size(); ++i) {
-    const std::uint64_t source = group_.posted_by(i, p.k).source;
-    const std::uint64_t within = (me * p.op.count + p.at) * width;
-    from_[static_cast<std::size_t>(i)] = i == group_.rank() ? own.in + within
-                                         : source == nowhere
-                                             ? half(i, p) + me * p.count * width
-                                             : group_.pages().file().base() + source + within;
-  }
+  const std::uint64_t within = (me * p.op.count + p.at) * width;
+  if (from == group_.rank()) return own.in + within;
+  const std::uint64_t source = group_.posted_by(from, p.k).source;
+  if (source == nowhere) return half(from, p) + me * p.count * width;
+  return group_.pages().file().base() + source + within;
+}
+
+bool mover::reduce_scatter(const piece& p, const placement& own) {
+  if (!stage_pieces(p, own)) return false;
+  for (std::size_t i = 0; i < from_.size(); ++i) from_[i] = piece_for_me(p, own, in_world_order_[i]);
   sum(from_.data(), from_.size(), p.op.in, own.out + p.at * size_of(p.op.out), p.op.out, p.count,
       p.op.mode);
+  return true;
+}
+
+bool mover::all_to_all(const piece& p, const placement& own) {
+  if (!stage_pieces(p, own)) return false;
+  const std::uint64_t width = size_of(p.op.in);
+  for (int i = 0; i < group_.size(); ++i) {
+    copy_bytes(own.out + (static_cast<std::uint64_t>(i) * p.op.count + p.at) * width,
+               piece_for_me(p, own, i), p.count * width);
+  }
   return true;
 }
 
@@ -135,8 +166,8 @@ bool mover::all_reduce(const piece& p, const placement& own) {
     if (p.op.source == nowhere) copy_bytes(mine, out, p.count * width);
     if (!group_.meet(p.k, p.patience)) return false;
   }
-  for (int i = 0; i < group_.size(); ++i) {
-    from_[static_cast<std::size_t>(i)] = readable(i) + begin(me);
+  for (std::size_t i = 0; i < from_.size(); ++i) {
+    from_[i] = readable(in_world_order_[i]) + begin(me);
   }
   sum(from_.data(), from_.size(), p.op.in, mine + begin(me), p.op.in,
       (begin(me + 1) - begin(me)) / width, write_mode::overwrite);

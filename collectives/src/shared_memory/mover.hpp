@@ -20,7 +20,7 @@ struct placement {
 
 class mover {
  public:
-  explicit mover(group& ranks) : group_(ranks), from_(static_cast<std::size_t>(ranks.size())) {}
+  explicit mover(group& ranks);
 
   // Blocks. False if the group was poisoned meanwhile.
   [[nodiscard]] bool run(std::uint64_t k, const placement& own, steady::duration patience);
@@ -29,13 +29,17 @@ class mover {
   struct piece;
   [[nodiscard]] bool all_gather(const piece& p, const placement& own);
   [[nodiscard]] bool reduce_scatter(const piece& p, const placement& own);
+  [[nodiscard]] bool all_to_all(const piece& p, const placement& own);
   [[nodiscard]] bool all_reduce(const piece& p, const placement& own);
   [[nodiscard]] bool broadcast(const piece& p, const placement& own);
+  [[nodiscard]] bool stage_pieces(const piece& p, const placement& own);
+  [[nodiscard]] const std::byte* piece_for_me(const piece& p, const placement& own, int from) const;
   [[nodiscard]] bool needs_staging(std::uint64_t k, const operation& op) const noexcept;
   [[nodiscard]] std::byte* half(int rank, const piece& p) const noexcept;
 
   group& group_;
-  std::vector<const void*> from_;  // where each rank's piece is to be read
+  std::vector<int> in_world_order_;  // ranks of the group, as the world numbers them
+  std::vector<const void*> from_;    // where each rank's piece is to be read, in that order
 };
 
 }  // namespace zero::collectives

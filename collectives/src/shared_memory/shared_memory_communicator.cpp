@@ -103,6 +103,13 @@ completion shared_memory_communicator::do_reduce_scatter(const_typed_span full, 
   return queue(op, full, shard, how);
 }
 
+completion shared_memory_communicator::do_all_to_all(const_typed_span in, typed_span out,
+                                                     const call& how) {
+  const std::uint64_t piece = in.count / static_cast<std::uint64_t>(size());
+  return queue(make_operation(operation_kind::all_to_all, in.type, out.type, piece, how), in, out,
+               how);
+}
+
 completion shared_memory_communicator::do_all_reduce(typed_span data, const call& how) {
   return queue(make_operation(operation_kind::all_reduce, data.type, data.type, data.count, how),
                data, data, how);
@@ -136,11 +143,12 @@ completion shared_memory_communicator::queue(operation op, const_typed_span in, 
   const bool is_read = op.kind != operation_kind::broadcast || op.root == rank();
   if (!alone && is_read && r.op.source == nowhere) traffic_.staged += in.bytes();
   // What cannot be posted at once keeps what follows back, so that posts stay in order.
-  r.posted = can_begin && group_.posted() == k;
+  r.posted = can_begin && posted_.load() == k;
   const bool posts = r.posted;
   queued_.store(k + 1);  // from here on the lane may read the record
   if (posts) {
     group_.post(k, r.op);
+    posted_.store(k + 1);
   } else {
     ring(group_.own_lane());
   }

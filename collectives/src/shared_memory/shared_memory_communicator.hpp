@@ -51,6 +51,7 @@ class shared_memory_communicator final : public communicator,
   completion do_all_gather(const_typed_span shard, typed_span full, const call& how) override;
   completion do_reduce_scatter(const_typed_span full, typed_span shard, write_mode mode,
                                const call& how) override;
+  completion do_all_to_all(const_typed_span in, typed_span out, const call& how) override;
   completion do_all_reduce(typed_span data, const call& how) override;
   completion do_broadcast(typed_span data, int root, const call& how) override;
   completion do_barrier(const call& how) override;
@@ -85,6 +86,9 @@ class shared_memory_communicator final : public communicator,
   mover mover_;
   std::array<record, ring_size> records_;
   std::atomic<std::uint64_t> queued_{0};
+  // Operations this rank has posted to the end, comparison included. Lane and caller take turns by
+  // it, so no operation is posted before the one in front of it was compared.
+  std::atomic<std::uint64_t> posted_{0};
   std::atomic<std::int64_t> deadline_;  // milliseconds
   std::atomic<bool> stop_{false};
   std::atomic<bool> moving_{false};  // the lane uses the memory of an operation

@@ -4,8 +4,9 @@
 // Operations are queued and return a completion; they run in the order queued, and every rank of
 // the group must queue the same operations in the same order. What each rank is about to do is
 // compared before any byte is used: ranks that differ get desync on all of them.
-// Sums have one order, by rank from 0, in fp32 whatever the dtype, rounded once at the end; the
-// same inputs give the same bits on every run and every rank.
+// Sums have one order, by rank of the world from 0, in fp32 whatever the dtype, rounded once at the
+// end; the same inputs give the same bits on every run, every rank and every backend. A group split
+// from the world keeps that order whatever its own numbering.
 //
 // One thread at a time may use a communicator; completions may be waited for and abort called by
 // any. After an error it is poisoned: every later call and every wait throws that first error
@@ -32,7 +33,7 @@ enum class write_mode : unsigned char {
 
 // How one operation is queued.
 struct call {
-  // Work that must be done before the input may be read; waited for on the communication lane.
+  // Work that must be done before memory may be touched; waited for on the communication lane.
   completion after = {};
   // Names the operation in traces and errors; static storage. Not compared between ranks.
   const char* name = "";
@@ -40,15 +41,17 @@ struct call {
   int tag = -1;
 };
 
-// Bytes of one rank's calls since construction, as nccl-tests counts them: all_gather and
-// reduce_scatter count the full buffer, all_reduce and broadcast their buffer.
+// Bytes of one rank's calls since construction, as nccl-tests counts them: all_gather,
+// reduce_scatter and all_to_all count the full buffer, all_reduce and broadcast their buffer.
 struct traffic {
   std::uint64_t all_gather = 0;
   std::uint64_t reduce_scatter = 0;
   std::uint64_t all_reduce = 0;
   std::uint64_t broadcast = 0;
+  std::uint64_t all_to_all = 0;
   std::uint64_t calls = 0;   // operations queued, barriers included
   std::uint64_t staged = 0;  // bytes that went through a staging copy, being foreign to memory()
+  std::uint64_t crossed = 0;  // of the bytes moved, those this rank sent to another host
 };
 
 class communicator {
@@ -69,6 +72,11 @@ class communicator {
   // one dtype. `full` is left as it was but for an in-place shard.
   completion reduce_scatter(const_typed_span full, typed_span shard,
                             write_mode mode = write_mode::overwrite, const call& how = {});
+
+  // out[i * n, (i + 1) * n) on rank r = in[r * n, (r + 1) * n) of rank i, n = in.count / size. Same
+  // dtype, any; in and out do not overlap. Throws invalid_argument unless both counts are equal and
+  // a multiple of size.
+  completion all_to_all(const_typed_span in, typed_span out, const call& how = {});
 
   // data = sum over ranks of data, on every rank. Any count. fp32, bf16 or fp16.
   completion all_reduce(typed_span data, const call& how = {});
@@ -99,6 +107,13 @@ class communicator {
   // Records what runs on the communication lane. nullptr stops. Only with nothing outstanding.
   virtual void set_trace(trace_recorder* recorder) noexcept = 0;
 
+  // Which host a rank of this group runs on; hosts are numbered from 0 in order of their first
+  // rank of the world.
+  [[nodiscard]] virtual int host_of(int rank) const noexcept {
+    static_cast<void>(rank);
+    return 0;
+  }
+
   // "shared_memory", "single", ...
   [[nodiscard]] virtual const char* backend() const noexcept = 0;
 
@@ -113,6 +128,7 @@ class communicator {
   virtual completion do_reduce_scatter(const_typed_span full, typed_span shard, write_mode mode,
                                        const call& how) = 0;
   virtual completion do_all_reduce(typed_span data, const call& how) = 0;
+  virtual completion do_all_to_all(const_typed_span in, typed_span out, const call& how) = 0;
   virtual completion do_broadcast(typed_span data, int root, const call& how) = 0;
   virtual completion do_barrier(const call& how) = 0;
   virtual std::unique_ptr<communicator> do_split(int color, int key) = 0;

@@ -8,6 +8,8 @@
 
 namespace zero {
 
+class stream;
+
 // What hands completions out. Tickets grow by one per piece of work and complete in order.
 class completion_source {
  public:
@@ -16,6 +18,13 @@ class completion_source {
   virtual void wait(std::uint64_t ticket) = 0;
   // Whether wait would return without blocking. Does not block and does not throw.
   [[nodiscard]] virtual bool ready(std::uint64_t ticket) const noexcept = 0;
+  // Makes what is queued on `later` from now on run after the work of `ticket`. A source whose
+  // device can do that by itself overrides this and does not block until the work is done; other
+  // sources wait. Throws as wait does.
+  virtual void order(std::uint64_t ticket, stream& later) {
+    static_cast<void>(later);
+    wait(ticket);
+  }
 
  protected:
   completion_source() = default;
@@ -34,6 +43,10 @@ class completion {
   // Blocks until done; throws what the work threw. May be called any number of times.
   void wait() const {
     if (source_ != nullptr) source_->wait(ticket_);
+  }
+  // For stream::wait, which is what clients call.
+  void order(stream& later) const {
+    if (source_ != nullptr) source_->order(ticket_, later);
   }
   [[nodiscard]] bool ready() const noexcept {
     return source_ == nullptr || source_->ready(ticket_);

@@ -9,6 +9,12 @@
 
 namespace zero {
 
+// Whose loads and stores reach a block.
+enum class memory_place : unsigned char {
+  host,    // the calling thread's
+  device,  // an accelerator's alone; the host moves bytes to and from it by queued copies
+};
+
 class memory_resource {
  public:
   memory_resource() = default;
@@ -22,6 +28,8 @@ class memory_resource {
 
   // Takes back what allocate gave for the same number of bytes.
   virtual void deallocate(void* block, std::size_t bytes) noexcept = 0;
+
+  [[nodiscard]] virtual memory_place place() const noexcept { return memory_place::host; }
 
   // Second mappings of this resource's blocks, or nullptr where there is no such thing.
   [[nodiscard]] virtual address_space* mappings() noexcept { return nullptr; }

@@ -1,0 +1,41 @@
+#pragma once
+// nccl: ranks with a GPU each, in processes or threads of one or several machines. Compiles
+// without NCCL.
+
+#include <zero/base/cuda.hpp>
+#include <zero/collectives/communicator.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace zero::collectives {
+
+[[nodiscard]] bool nccl_compiled() noexcept;
+[[nodiscard]] std::string nccl_version();  // "2.28.3" of what is loaded, "" without
+
+// How ranks that cannot talk yet exchange a few bytes, as ranks of one world do: broadcast gives
+// every rank what rank 0 put in, and blocks until it is there. Called by every rank in one order.
+using bootstrap = std::function<void(std::vector<std::uint8_t>& bytes)>;
+
+// Over another communicator (MPI, shared memory), which must outlive the returned function.
+[[nodiscard]] bootstrap bootstrap_over(communicator& ranks);
+// Over files in a directory that all ranks see and that is empty of `run`, a name no other run
+// uses. Files are removed by rank 0 when all have read them. Throws peer_lost past the deadline.
+[[nodiscard]] bootstrap bootstrap_in_directory(const std::string& directory, const std::string& run,
+                                               world w, std::int64_t deadline_milliseconds);
+
+struct nccl_options {
+  std::int64_t deadline_milliseconds = 60'000;
+  std::string settings;  // filled in: what was set for determinism and speed, for reports
+};
+
+// Blocks until all ranks have come. `device` must outlive the communicator; its memory() is
+// registered with NCCL. Throws invalid_argument without NCCL, cuda_error, peer_lost.
+[[nodiscard]] std::unique_ptr<communicator> make_nccl(cuda_device& device, world w,
+                                                      const bootstrap& exchange,
+                                                      nccl_options* options = nullptr);
+
+}  // namespace zero::collectives
