@@ -41,12 +41,14 @@ gpt_options model_options_of(const training_options& options, int ranks) {
   return storage;
 }
 
-training::training(collectives::communicator& ranks, std::unique_ptr<model> computing,
-                   const training_options& options, const corpus& text, parameter_source& values)
+training::training(collectives::communicator& ranks, optim::processor& work,
+                   std::unique_ptr<model> computing, const training_options& options,
+                   const corpus& text, parameter_source& values)
     : ranks_(ranks),
+      work_(work),
       options_(options),
       text_(text),
-      optimizer_(ranks, model_of(options.model, options.type), engine_of(options)),
+      optimizer_(ranks, work, model_of(options.model, options.type), engine_of(options)),
       model_(std::move(computing)),
       loss_places_(ranks.memory(), statistics_, memory_account::buffers,
                    static_cast<std::size_t>(ranks.size()) * sizeof(double)),
@@ -67,14 +69,15 @@ training::share training::share_of(int micro) const noexcept {
 training_step training::step() {
   const std::int64_t begin = trace_clock();
   ++steps_;
-  loss_places_.as<double>()[ranks_.rank()] = 0.0;
+  work_.clear({loss_places_.data(), loss_places_.size(), dtype::byte});
   for (int micro = 0; micro < options_.engine.accumulate; ++micro) micro_batch(share_of(micro));
   // Queued before the step, whose own exchange comes after it, so that nobody waits for it.
   const completion exchanged = exchange_losses();
   training_step done;
   done.step = steps_;
   done.learning_rate = options_.schedule.at(steps_);
-  const step_result updated = optimizer_.step(done.learning_rate);
+  optimizer_.queue_step(done.learning_rate);
+  const step_result updated = optimizer_.last_step();
   done.gradient_norm = updated.gradient_norm;
   done.skipped = updated.skipped;
   model_->fetch(exchanged, loss_places_.data(), losses_.data(), losses_.size() * sizeof(double));
@@ -181,10 +184,12 @@ void training::block_backward(int layer) {
 }
 
 completion training::exchange_losses() {
-  if (ranks_.size() == 1) return {};
+  const completion computed = work_.queue().record();
+  if (ranks_.size() == 1) return computed;
   double* all = loss_places_.as<double>();
   collectives::call how;
   how.name = "loss";
+  how.after = computed;
   return ranks_.all_gather({all + ranks_.rank(), sizeof(double), dtype::byte},
                            {all, loss_places_.size(), dtype::byte}, how);
 }

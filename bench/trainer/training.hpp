@@ -12,6 +12,7 @@
 #include <zero/base/buffer.hpp>
 #include <zero/base/memory_statistics.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/processor.hpp>
 #include <zero/optim/schedule.hpp>
 
 #include <cstdint>
@@ -48,12 +49,14 @@ struct training_step {
 class training {
  public:
   // Collective. `computing` is of options.model and model_options_of(options, ranks.size()), and
-  // computes where ranks.memory() lies. Throws invalid_argument (what the engine refuses), desync,
-  // out_of_memory, and what reading `values` throws. `ranks` and `text` must outlive this.
-  training(collectives::communicator& ranks, std::unique_ptr<model> computing,
-           const training_options& options, const corpus& text, parameter_source& values);
+  // queues its work on the stream of `work`, in the memory of `ranks`. Throws invalid_argument
+  // (what the engine refuses), desync, out_of_memory, and what reading `values` throws. `ranks`,
+  // `work` and `text` must outlive this.
+  training(collectives::communicator& ranks, optim::processor& work,
+           std::unique_ptr<model> computing, const training_options& options, const corpus& text,
+           parameter_source& values);
 
-  // One step. Blocks.
+  // One step. Blocks until its loss and its norm are known; on a device the update may go on.
   training_step step();
 
   // Continues `tokens` by `count` tokens drawn with the softmax of the logits, by `seed`.
@@ -85,6 +88,7 @@ class training {
   void trace_compute(const char* name, int unit, std::int64_t begin);
 
   collectives::communicator& ranks_;
+  optim::processor& work_;
   training_options options_;
   const corpus& text_;
   sharded_optimizer optimizer_;

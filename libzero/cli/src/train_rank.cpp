@@ -96,7 +96,7 @@ class rank_run {
       : options_(options),
         ranks_(ranks),
         text_(text),
-        training_(ranks, model_for(trainer_options_of(options), ranks.size()),
+        training_(ranks, *work_, model_for(trainer_options_of(options), ranks.size()),
                   trainer_options_of(options), text, values) {
     if (options.trace_file.empty()) return;
     recorder_.emplace(trace_capacity);
@@ -150,6 +150,7 @@ class rank_run {
   collectives::communicator& ranks_;
   const trainer::corpus& text_;
   std::optional<trace_recorder> recorder_;
+  std::unique_ptr<optim::processor> work_ = optim::make_host_processor();
   trainer::training training_;
   std::vector<trainer::training_step> done_;
   rank_figures figures_;
