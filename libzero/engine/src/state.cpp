@@ -116,6 +116,9 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
     case purpose::optimizer:
       buckets[a.index].optimizer = make();
       break;
+    case purpose::secondary_parameter:
+      buckets[a.index].secondary = make();
+      break;
     case purpose::parameter_slot:
     case purpose::gradient_slot:
       break;  // the pools have made theirs

@@ -34,6 +34,7 @@ struct bucket_storage {
   buffer gradient;
   buffer gradient_shard;
   buffer optimizer;
+  buffer secondary;
   std::vector<update_run> runs;
   completion reduced;    // of the latest reduction
   completion published;  // of the latest publication
