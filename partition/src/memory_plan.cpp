@@ -177,11 +177,12 @@ void memory_plan::plan_transients(const layout& of) {
   }
   for (std::size_t i = 0; i < 2; ++i) add(purpose::reduced_staging, i, buffers, staged);
   add(purpose::gathered_gradient, 0, buffers, gathered);
-  if (of.world_size() > 1) {
-    add(purpose::exchange, 0, buffers,
-        static_cast<std::uint64_t>(of.world_size()) * exchange_bytes);
-  }
+  add(purpose::exchange, 0, buffers,
+      decision_bytes + static_cast<std::uint64_t>(of.world_size()) * exchange_bytes);
   add(purpose::staging, 0, buffers, staging_bytes);
+  if (options_.apart_from_host) {
+    add(purpose::host_staging, 0, memory_account::host, staging_bytes + decision_bytes);
+  }
 }
 
 void memory_plan::add(purpose what, std::size_t index, memory_account account,

@@ -20,7 +20,8 @@ FORBIDDEN = {
 TABLE_OF_STAGES = ("partition/include/zero/partition/sharding_policy.hpp",
                    "partition/src/sharding_policy.cpp")
 # Files of a backend may say whose backend they are.
-OWN_FOLDER = {"cuda": ("_cuda.", "/cuda/"), "nccl": ("/nccl/",), "mpi": ("/mpi/",)}
+OWN_FOLDER = {"cuda": ("_cuda.", "/cuda/", "/cuda.hpp"), "nccl": ("/nccl/", "/nccl.hpp"),
+              "mpi": ("/mpi/", "/mpi.hpp")}
 
 EMPTY_NAMES = ("manager", "helper", "utils", "util", "handler", "wrapper", "context", "info",
                "data")

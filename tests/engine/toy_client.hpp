@@ -7,6 +7,7 @@
 #include <zero/engine/sharded_optimizer.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace zero::testing {
@@ -42,6 +43,10 @@ struct toy_result {
 
 // One rank's training.
 [[nodiscard]] toy_result train_toy(collectives::communicator& ranks, const toy_run& run);
+// The same where `work` works: `launch` queues a piece of the client's own work on its stream.
+using launch_function = std::function<void(std::function<void()>)>;
+[[nodiscard]] toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
+                                   const launch_function& launch, const toy_run& run);
 
 // The same in double, all ranks together, without the library. Ends with the master weights and
 // the norm of every step.

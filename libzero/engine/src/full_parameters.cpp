@@ -3,12 +3,16 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
-#include <zero/base/float16.hpp>
 
-#include <algorithm>
 #include <utility>
 
 namespace zero {
+
+namespace {
+
+constexpr const char* call_name = "full parameters";
+
+}  // namespace
 
 struct full_parameters_region::storage {
   sharded_optimizer::state& owner;
@@ -21,26 +25,6 @@ struct full_parameters_region::storage {
     return {data, b.shape->padded, b.shape->type};
   }
 };
-
-namespace {
-
-template <typename T>
-void widen_changed(const T* values, T (*narrow)(float), float* master, std::uint64_t count) {
-  for (std::uint64_t i = 0; i < count; ++i) {
-    if (narrow(master[i]).bits != values[i].bits) master[i] = to_float(values[i]);
-  }
-}
-
-// Master weights whose rounding is already what was written keep their precision.
-void take_over(const_typed_span values, float* master) {
-  if (values.type == dtype::bf16) {
-    widen_changed(static_cast<const bf16_t*>(values.data), to_bf16, master, values.count);
-  } else {
-    widen_changed(static_cast<const fp16_t*>(values.data), to_fp16, master, values.count);
-  }
-}
-
-}  // namespace
 
 full_parameters_region::full_parameters_region(std::unique_ptr<storage> s) noexcept
     : storage_(std::move(s)) {}
@@ -74,18 +58,14 @@ void full_parameters_region::write() {
     const bucket_storage& b = s.buckets[index];
     const typed_span full = storage_->full(index);
     if (!s.alone()) {
-      collectives::call how;
-      how.name = "full parameters";
-      how.tag = static_cast<int>(index);
-      s.wait(s.ranks.broadcast(full, 0, how));
+      s.wait(s.ranks.broadcast(full, 0, s.call_of(call_name, static_cast<int>(index))));
     }
     const typed_span own = full.part(s.alone() ? 0 : s.own_offset(*b.shape), b.shape->shard);
     if (b.plan->parameter_sharded) {
-      std::copy_n(static_cast<const std::byte*>(own.data), own.bytes(),
-                  static_cast<std::byte*>(s.own_parameters(index).data));
+      s.work.copy(own, s.own_parameters(index));
     }
     if (b.plan->master) {
-      take_over(b.plan->optimizer_sharded ? own : full, s.master(index));
+      s.work.adopt(b.plan->optimizer_sharded ? own : full, s.master(index));
     }
   }
 }
@@ -107,12 +87,11 @@ full_parameters_region sharded_optimizer::full_parameters() {
   completion last;
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     if (!s.buckets[index].plan->parameter_sharded) continue;
-    collectives::call how;
-    how.name = "full parameters";
-    how.tag = static_cast<int>(index);
-    last = s.ranks.all_gather(s.own_parameters(index), region->full(index), how);
+    last = s.ranks.all_gather(s.own_parameters(index), region->full(index),
+                              s.call_of(call_name, static_cast<int>(index)));
   }
   s.wait(last);
+  s.queue.record().wait();
   return full_parameters_region(std::move(region));
 }
 

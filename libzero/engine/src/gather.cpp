@@ -80,11 +80,8 @@ void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
     if (!b.plan->parameter_sharded) continue;
     const typed_span full{parameter_slots.memory(slot) + b.plan->parameter_slot_offset,
                           b.shape->padded, b.shape->type};
-    collectives::call how;
-    how.name = name_of(phase::gather);
-    how.tag = static_cast<int>(index);
-    units[static_cast<std::size_t>(unit)].gathered =
-        ranks.all_gather(own_parameters(index), full, how);
+    units[static_cast<std::size_t>(unit)].gathered = ranks.all_gather(
+        own_parameters(index), full, call_of(name_of(phase::gather), static_cast<int>(index)));
   }
 }
 

@@ -2,8 +2,6 @@
 
 #include "state.hpp"
 
-#include <zero/optim/elementwise.hpp>
-
 #include <algorithm>
 
 namespace zero {
@@ -39,24 +37,29 @@ void sharded_optimizer::state::fill_pieces(std::size_t index, int rank, std::uin
   const typed_span parameter = own_only
                                    ? own_parameters(index)
                                    : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
-  const bool through_staging = !b.shape->trainable && b.shape->type != dtype::fp32;
+  // Frozen 16-bit parameters have no fp32 place of their own.
+  const bool passing = !b.shape->trainable && b.shape->type != dtype::fp32;
+  float* const values = host_values();
   for (const partition::piece& p : layout.pieces(index, rank)) {
     for (std::uint64_t done = 0; done < p.count; done += chunk_elements) {
       const std::uint64_t count = std::min(chunk_elements, p.count - done);
       const std::uint64_t at = base + p.shard_offset + done;
-      float* values = through_staging ? staging.as<float>() : master(index) + at;
       fill(p.parameter, p.parameter_offset + done, {values, count});
-      if (b.plan->master || through_staging) {
-        optim::convert({values, count, dtype::fp32}, parameter.part(at, count));
+      float* const here = passing ? staging.as<float>() : master(index) + at;
+      work.write(values, here, count * sizeof(float));
+      if (b.plan->master || passing) {
+        work.convert({here, count, dtype::fp32}, parameter.part(at, count));
       }
+      queue.record().wait();  // the next chunk takes the same place
     }
   }
 }
 
 // The values of `count` elements from element `at` of the bucket, all within the shard of `owner`,
-// on every rank: from this rank's own memory where it has them, else from the owner's.
-span<const float> sharded_optimizer::state::read_master(std::size_t index, int owner,
-                                                        std::uint64_t at, std::uint64_t count) {
+// on every rank, where the processor works: from this rank's own memory where it has them, else
+// from the owner's.
+const float* sharded_optimizer::state::read_master(std::size_t index, int owner, std::uint64_t at,
+                                                   std::uint64_t count) {
   const bucket_storage& b = buckets[index];
   const bool apart = b.plan->master;  // else the parameters are the master weights
   const bool here = apart ? !b.plan->optimizer_sharded : !b.plan->parameter_sharded;
@@ -64,22 +67,20 @@ span<const float> sharded_optimizer::state::read_master(std::size_t index, int o
   auto* const staged = staging.as<float>();
   const typed_span resting{b.parameter.data(), b.shape->padded, b.shape->type};
   if (here) {
-    if (apart) return {master(index) + at, count};
-    if (b.shape->type == dtype::fp32) return {b.parameter.as<float>() + at, count};
-    optim::convert(resting.part(at, count), {staged, count, dtype::fp32});
-    return {staged, count};
+    if (apart) return master(index) + at;
+    if (b.shape->type == dtype::fp32) return b.parameter.as<float>() + at;
+    work.convert(resting.part(at, count), {staged, count, dtype::fp32});
+    return staged;
   }
   if (owner == ranks.rank()) {
     const const_typed_span own =
         apart ? const_typed_span{master(index) + in_shard, count, dtype::fp32}
               : const_typed_span{resting.part(in_shard, count)};
-    optim::convert(own, {staged, count, dtype::fp32});
+    work.convert(own, {staged, count, dtype::fp32});
   }
-  collectives::call how;
-  how.name = "master";
-  how.tag = static_cast<int>(index);
-  wait(ranks.broadcast({staged, count, dtype::fp32}, owner, how));
-  return {staged, count};
+  wait(ranks.broadcast({staged, count, dtype::fp32}, owner,
+                       call_of("master", static_cast<int>(index))));
+  return staged;
 }
 
 void sharded_optimizer::state::visit_master(const take_function& take) {
@@ -92,7 +93,13 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
       const std::uint64_t owner = at / shard;
       const std::uint64_t count =
           std::min({p.count - done, (owner + 1) * shard - at, chunk_elements});
-      take(p.index, done, read_master(p.bucket, static_cast<int>(owner), at, count));
+      const float* values = read_master(p.bucket, static_cast<int>(owner), at, count);
+      if (host_staging) {
+        work.read(values, host_values(), count * sizeof(float));
+        values = host_values();
+      }
+      queue.record().wait();
+      take(p.index, done, {values, count});
       done += count;
     }
   }

@@ -9,11 +9,9 @@ void sharded_optimizer::state::publish(std::size_t index) {
   bucket_storage& b = buckets[index];
   if (!b.plan->optimizer_sharded || b.plan->parameter_sharded) return;
   const verb_timer timer(*this, phase::publish, b.shape->unit);
-  collectives::call how;
-  how.name = name_of(phase::publish);
-  how.tag = static_cast<int>(index);
-  b.published = ranks.all_gather(own_parameters(index),
-                                 {b.parameter.data(), b.shape->padded, b.shape->type}, how);
+  b.published =
+      ranks.all_gather(own_parameters(index), {b.parameter.data(), b.shape->padded, b.shape->type},
+                       call_of(name_of(phase::publish), static_cast<int>(index)));
 }
 
 void sharded_optimizer::state::wait_published() {

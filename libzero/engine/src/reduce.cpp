@@ -3,26 +3,13 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
-#include <zero/optim/elementwise.hpp>
 
-#include <cstring>
 #include <string>
 
 namespace zero {
 
 using partition::no_slot;
 using partition::reduced_in;
-
-namespace {
-
-collectives::call reduce_call(std::size_t bucket) {
-  collectives::call how;
-  how.name = name_of(phase::reduce);
-  how.tag = static_cast<int>(bucket);
-  return how;
-}
-
-}  // namespace
 
 // Finds the unit's full gradients a place, waits until nobody reads what was there, zeroes it.
 void sharded_optimizer::state::take_gradients(int unit) {
@@ -55,8 +42,7 @@ void sharded_optimizer::state::take_gradients(int unit) {
   for (const std::size_t index : layout.buckets_of(unit)) {
     if (!buckets[index].shape->trainable) continue;
     wait(buckets[index].reduced);
-    const typed_span full = full_gradient(index);
-    std::memset(full.data, 0, full.bytes());
+    work.clear(full_gradient(index));
   }
   progress.zeroed = true;
 }
@@ -110,33 +96,33 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
 void sharded_optimizer::state::reduce_alone(std::size_t index, bool first) {
   if (buckets[index].plan->reduced != reduced_in::shard) return;
   if (first) {
-    optim::convert(full_gradient(index), reduced_shard(index));
+    work.convert(full_gradient(index), reduced_shard(index));
   } else {
-    optim::accumulate(full_gradient(index), reduced_shard(index));
+    work.accumulate(full_gradient(index), reduced_shard(index));
   }
 }
 
 void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
   bucket_storage& b = buckets[index];
   const typed_span full = full_gradient(index);
-  const collectives::call how = reduce_call(index);
+  const auto how = [&] { return call_of(name_of(phase::reduce), static_cast<int>(index)); };
   switch (b.plan->reduced) {
     case reduced_in::shard:
       b.reduced = ranks.reduce_scatter(
           full, reduced_shard(index),
-          first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how);
+          first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how());
       break;
     case reduced_in::own_piece:
-      b.reduced =
-          ranks.reduce_scatter(full, reduced_shard(index), collectives::write_mode::overwrite, how);
-      if (b.plan->gather_gradients) b.reduced = ranks.all_gather(reduced_shard(index), full, how);
+      b.reduced = ranks.reduce_scatter(full, reduced_shard(index),
+                                       collectives::write_mode::overwrite, how());
+      if (b.plan->gather_gradients) b.reduced = ranks.all_gather(reduced_shard(index), full, how());
       break;
     case reduced_in::full_front: {
       // Peers read all of the full gradient, so the wider shard waits beside it until they have.
       land(next_staging);
       b.reduced = ranks.reduce_scatter(
           full, {reduced_staging[next_staging].data(), b.shape->shard, b.plan->reduced_type},
-          collectives::write_mode::overwrite, how);
+          collectives::write_mode::overwrite, how());
       staged_bucket[next_staging] = index;
       next_staging ^= 1U;
       break;
@@ -152,7 +138,7 @@ void sharded_optimizer::state::land(std::size_t staging_index) {
   if (index == no_bucket_staged) return;
   wait(buckets[index].reduced);
   const typed_span shard = reduced_shard(index);
-  std::memcpy(shard.data, reduced_staging[staging_index].data(), shard.bytes());
+  work.copy({reduced_staging[staging_index].data(), shard.count, shard.type}, shard);
   staged_bucket[staging_index] = no_bucket_staged;
 }
 
@@ -169,8 +155,7 @@ void sharded_optimizer::state::finish_reductions() {
     wait(b.reduced);
     if (units[static_cast<std::size_t>(b.shape->unit)].reductions > 0) continue;
     const bool whole = b.plan->reduced == reduced_in::own_piece && b.plan->gather_gradients;
-    const typed_span zeros = whole ? full_gradient(index) : reduced_shard(index);
-    std::memset(zeros.data, 0, zeros.bytes());
+    work.clear(whole ? full_gradient(index) : reduced_shard(index));
   }
 }
 

@@ -12,7 +12,7 @@ namespace zero {
 using partition::purpose;
 using partition::reduced_in;
 
-partition::plan_options plan_options_of(const engine_options& options) {
+partition::plan_options plan_options_of(const engine_options& options, memory_place place) {
   partition::plan_options plan;
   plan.policy = options.policy;
   plan.wide_gradients = options.gradients == gradient_storage::fp32;
@@ -22,6 +22,7 @@ partition::plan_options plan_options_of(const engine_options& options) {
   plan.prefetch = options.prefetch;
   plan.forward_order = options.forward_order;
   plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
+  plan.apart_from_host = place != memory_place::host;
   return plan;
 }
 
@@ -54,27 +55,37 @@ engine_options checked(engine_options options, const partition::model_spec& mode
 }  // namespace
 
 sharded_optimizer::state::state(collectives::communicator& communicator,
+                                optim::processor& processor,
+                                std::unique_ptr<optim::processor> own_processor,
                                 partition::model_spec model, engine_options wanted)
     : ranks(communicator),
+      host_work(std::move(own_processor)),
+      work(processor),
+      queue(work.queue()),
       options(checked(std::move(wanted), model)),
       layout(std::move(model), layout_options_of(options, communicator.size())),
-      plan(layout, plan_options_of(options)),
+      plan(layout, plan_options_of(options, work.place())),
       buckets(layout.buckets().size()),
       parameter_slots(ranks.memory(), statistics, plan.parameter_slots(), plan.parameter_bytes(),
-                      options.addressing),
+                      options.addressing, queue),
       gradient_slots(ranks.memory(), statistics, plan.gradient_slots(), plan.gradient_bytes(),
-                     options.addressing),
+                     options.addressing, queue),
       units(layout.model().units.size()),
       slot_reductions(plan.gradient_slots().slot_bytes.size()),
       staged_bucket{no_bucket_staged, no_bucket_staged},
       scale(options.loss_scale) {
+  if (work.place() != ranks.memory().place()) {
+    throw invalid_argument(std::string("[engine] the processor does not reach the memory of '") +
+                           ranks.backend() + "'");
+  }
   handshake(ranks, layout, options);
   allocate();
 }
 
 sharded_optimizer::state::~state() {
-  // Peers may still read what this rank is about to free.
+  // Peers may still read what this rank is about to free, and its own stream may use it.
   try {
+    queue.record().wait();
     for (const unit_progress& u : units) u.gathered.wait();
     for (const bucket_storage& b : buckets) {
       b.reduced.wait();
@@ -133,6 +144,9 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       break;
     case purpose::staging:
       staging = make();
+      break;
+    case purpose::host_staging:
+      host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
   }
 }
@@ -223,13 +237,21 @@ float* sharded_optimizer::state::optimizer_state(std::size_t bucket, int index) 
 
 void sharded_optimizer::state::wait(const completion& what) {
   if (what.ready()) {
-    what.wait();  // for the error it may carry
+    queue.wait(what);  // for the error it may carry, and for caches of a device
     return;
   }
   const std::int64_t begin = trace_clock();
-  what.wait();
+  queue.wait(what);
   seconds[static_cast<std::size_t>(phase::exposed_communication)] +=
       1e-9 * static_cast<double>(trace_clock() - begin);
+}
+
+collectives::call sharded_optimizer::state::call_of(const char* name, int tag) {
+  collectives::call how;
+  how.after = queue.record();
+  how.name = name;
+  how.tag = tag;
+  return how;
 }
 
 void sharded_optimizer::state::note(phase where, int unit, std::int64_t begin) {

@@ -8,13 +8,14 @@
 #include <zero/base/trace.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
 #include <zero/optim/loss_scale.hpp>
-#include <zero/optim/update.hpp>
+#include <zero/optim/processor.hpp>
 #include <zero/partition/memory_plan.hpp>
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace zero {
@@ -51,12 +52,17 @@ struct unit_progress {
 };
 
 struct sharded_optimizer::state {
-  state(collectives::communicator& communicator, partition::model_spec model,
+  // `own_processor` is kept where it is not null; `processor` is it then.
+  state(collectives::communicator& communicator, optim::processor& processor,
+        std::unique_ptr<optim::processor> own_processor, partition::model_spec model,
         engine_options wanted);
   ~state();
 
   // Members below are destroyed in reverse: buffers before the statistics they report to.
   collectives::communicator& ranks;
+  const std::unique_ptr<optim::processor> host_work;
+  optim::processor& work;  // everything done to memory, in order
+  zero::stream& queue;     // its stream: what waits and is waited for
   const engine_options options;
   const partition::layout layout;
   const partition::memory_plan plan;
@@ -66,8 +72,9 @@ struct sharded_optimizer::state {
   slot_pool gradient_slots;
   std::array<buffer, 2> reduced_staging;
   buffer gathered_gradient;
-  buffer exchange;
+  buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
+  buffer host_staging;  // empty where the host reaches staging
 
   std::vector<unit_progress> units;
   std::vector<std::size_t> first_parameter;  // registration index of each unit's first
@@ -79,6 +86,10 @@ struct sharded_optimizer::state {
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
+  completion decided;             // of reading back the decision of the last step
+  bool undecided = false;         // that has not been waited for
+  optim::step_decision decision;  // as read back, where there is no host_staging
+  step_result last_result;
   schedule_report kept;
   seconds_by_phase seconds{};
   trace_recorder* trace = nullptr;
@@ -99,6 +110,21 @@ struct sharded_optimizer::state {
   // This rank's reduced shard; valid once landed.
   [[nodiscard]] typed_span reduced_shard(std::size_t bucket) const noexcept;
   // Array 0 is the master weights, then come the states; each as long as the update walks.
+  [[nodiscard]] optim::step_decision* decision_here() const noexcept {
+    return exchange.as<optim::step_decision>();
+  }
+  [[nodiscard]] optim::step_vote* votes() const noexcept {
+    return reinterpret_cast<optim::step_vote*>(exchange.as<std::byte>() +
+                                               partition::decision_bytes);
+  }
+  [[nodiscard]] float* host_values() const noexcept {
+    return host_staging ? host_staging.as<float>() : staging.as<float>();
+  }
+  [[nodiscard]] optim::step_decision* decision_read() noexcept {
+    return host_staging ? reinterpret_cast<optim::step_decision*>(host_staging.as<std::byte>() +
+                                                                  partition::staging_bytes)
+                        : &decision;
+  }
   [[nodiscard]] float* master(std::size_t bucket) const noexcept;
   [[nodiscard]] float* optimizer_state(std::size_t bucket, int index) const noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
@@ -120,25 +146,21 @@ struct sharded_optimizer::state {
   void land(std::size_t staging_index);
   void finish_reductions();
 
-  struct clip_result {
-    double norm = 0.0;
-    bool finite = true;
-    float gradient_scale = 1.0F;
-  };
-  [[nodiscard]] clip_result clip(float learning_rate);
-
-  void update(std::size_t bucket, float learning_rate, float gradient_scale);
+  void clip(float learning_rate);
+  void update(std::size_t bucket, float learning_rate);
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
   void wait_published();
 
-  step_result step(float learning_rate);
+  void queue_step(float learning_rate);
+  // Blocks until it is known what became of the last step. Throws desync where ranks differed.
+  void settle();
 
   // ---- master weights ----
   void initialize(const fill_function& fill);
   void fill_pieces(std::size_t bucket, int rank, std::uint64_t base, const fill_function& fill);
-  [[nodiscard]] span<const float> read_master(std::size_t bucket, int owner, std::uint64_t at,
-                                              std::uint64_t count);
+  [[nodiscard]] const float* read_master(std::size_t bucket, int owner, std::uint64_t at,
+                                         std::uint64_t count);
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
@@ -146,7 +168,10 @@ struct sharded_optimizer::state {
   void expect_none_held(const char* call) const;
 
   // ---- clocks ----
+  // What is queued from now on runs after `what`.
   void wait(const completion& what);
+  // How a collective call is queued: after everything queued so far.
+  [[nodiscard]] collectives::call call_of(const char* name, int tag);
   void note(phase where, int unit, std::int64_t begin);
 
  private:
@@ -172,7 +197,8 @@ class verb_timer {
 };
 
 // What the plan of `options` is made from.
-[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options);
+[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options,
+                                                      memory_place place);
 [[nodiscard]] partition::layout_options layout_options_of(const engine_options& options,
                                                           int world_size);
 

@@ -17,22 +17,17 @@ const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
   const typed_span full = b.plan->reduced_type == b.shape->type
                               ? own_full
                               : typed_span{gathered_gradient.data(), b.shape->padded, dtype::fp32};
-  collectives::call how;
-  how.name = name_of(phase::reduce);
-  how.tag = static_cast<int>(index);
-  wait(ranks.all_gather(shard, full, how));
+  wait(ranks.all_gather(shard, full, call_of(name_of(phase::reduce), static_cast<int>(index))));
   return full;
 }
 
-void sharded_optimizer::state::update(std::size_t index, float learning_rate,
-                                      float gradient_scale) {
+void sharded_optimizer::state::update(std::size_t index, float learning_rate) {
   const bucket_storage& b = buckets[index];
   const const_typed_span gradient = update_gradient(index);
   const typed_span parameter = b.plan->optimizer_sharded
                                    ? own_parameters(index)
                                    : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
   const verb_timer timer(*this, phase::update, b.shape->unit);
-  const optim::step_scalars scalars{steps, gradient_scale};
   const int states = optim::state_count(options.algorithm);
   for (const update_run& run : b.runs) {
     const parameter_group& group = options.groups[static_cast<std::size_t>(run.group)];
@@ -44,7 +39,7 @@ void sharded_optimizer::state::update(std::size_t index, float learning_rate,
     spans.gradient = gradient.part(run.offset, run.count);
     for (int i = 0; i < states; ++i) spans.state[i] = optimizer_state(index, i) + run.offset;
     if (b.plan->master) spans.parameter = parameter.part(run.offset, run.count);
-    optim::update(options.algorithm, constants, scalars, spans);
+    work.update(options.algorithm, constants, decision_here(), spans);
   }
 }
 

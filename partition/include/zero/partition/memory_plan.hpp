@@ -26,6 +26,7 @@ struct plan_options {
   int prefetch = 1;
   std::vector<int> forward_order;  // empty: every unit once, in order
   std::uint64_t page_bytes = 0;    // not 0: slots can be mapped, in whole pages of this size
+  bool apart_from_host = false;    // the memory planned for is not the host's
 };
 
 // Where a bucket's reduced gradient is found: the one piece this rank owns.
@@ -73,8 +74,9 @@ enum class purpose : unsigned char {
   gradient_slot,        // index: slot
   reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
   gathered_gradient,  // one full bucket of reduced gradients in fp32
-  exchange,           // scalars of all ranks
+  exchange,           // what is made of the scalars of all ranks, then those
   staging,            // pieces of master weights on their way
+  host_staging,       // the same in host memory, where that is apart, and what is read back
 };
 
 struct allocation {
@@ -87,6 +89,9 @@ struct allocation {
 
 // Bytes each rank tells every other before an update: a sum, and what it is about to do with it.
 inline constexpr std::uint64_t exchange_bytes = 16;
+
+// Bytes of what they make of it: norm, scale, count of updates, verdict.
+inline constexpr std::uint64_t decision_bytes = 32;
 
 // Bytes of the staging through which master weights are read out.
 inline constexpr std::uint64_t staging_bytes = 256 * 1024;

@@ -16,6 +16,11 @@ void convert(const_typed_span in, typed_span out);
 // same memory only if their dtypes are the same.
 void accumulate(const_typed_span in, typed_span out);
 
+// master[i] = in[i] unless master[i], rounded to in's dtype, is in[i] already: what was written by
+// somebody else is taken over, and master weights behind unchanged values keep their precision.
+// in is fp32, bf16 or fp16.
+void adopt(const_typed_span in, float* master);
+
 // Sum of squares in fp64. The order is fixed: 16 partial sums over elements i mod 16, then a
 // pairwise sum of those (each of the first 8 plus the one 8 further, then 4, 2, 1); so it does not
 // depend on the vector width. Not finite if any element is not finite; never overflows for finite

@@ -45,6 +45,7 @@ class processor {
   // ---- elements: as in elementwise.hpp ----
   virtual void convert(const_typed_span in, typed_span out) = 0;
   virtual void accumulate(const_typed_span in, typed_span out) = 0;
+  virtual void adopt(const_typed_span in, float* master) = 0;
   // *sum = *sum + sum_of_squares(values), the sum in the order elementwise.hpp fixes.
   virtual void add_squares(const_typed_span values, double* sum) = 0;
 
