@@ -61,13 +61,10 @@ void memory_plan::plan_bucket(const layout& of, std::size_t index) {
     plan.parameters = policy_.parameters;
     plan.secondary = policy_.secondary_parameters;
   }
-  plan.parameter_sharded = is_sharded(plan.parameters);
   if (!b.trainable) return;
   if (!alone) plan.optimizer = policy_.optimizer;
-  plan.optimizer_sharded = is_sharded(plan.optimizer);
   plan.master = b.type != dtype::fp32;
   plan_reduction(b, plan, alone);
-  plan.gather_gradients = !plan.optimizer_sharded && !alone;
 }
 
 void memory_plan::plan_reduction(const bucket& b, bucket_plan& plan, bool alone) const {
@@ -108,7 +105,7 @@ void memory_plan::plan_slots(const layout& of) {
     const bucket& b = of.buckets()[i];
     const auto unit = static_cast<std::size_t>(b.unit);
     const std::uint64_t bytes = round_up(b.padded * size_of(b.type), grain);
-    if (buckets_[i].parameter_sharded) {
+    if (is_sharded(buckets_[i].parameters)) {
       buckets_[i].parameter_slot_offset = parameter_bytes_[unit];
       parameter_bytes_[unit] += bytes;
     }

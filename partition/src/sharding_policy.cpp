@@ -47,6 +47,10 @@ void refuse(const std::string& why) { throw invalid_argument("sharding policy: "
 
 }  // namespace
 
+const char* name_of(sharded_over over) noexcept {
+  return over == world ? "world" : over == group ? "group" : "nobody";
+}
+
 bool has_groups(const sharding_policy& policy) noexcept {
   return policy.parameters == group || policy.gradients == group || policy.optimizer == group ||
          policy.secondary_parameters;

@@ -49,17 +49,14 @@ enum class updated_from : unsigned char {
 };
 
 struct bucket_plan {
-  bool parameter_sharded = false;  // rests as a shard, is gathered into slots
-  bool optimizer_sharded = false;
-  bool master = false;         // fp32 master weights apart from the parameters
-  bool full_gradient = false;  // rests in full; if not, it passes through a slot
-  sharded_over parameters = sharded_over::nobody;  // at rest
+  sharded_over parameters = sharded_over::nobody;  // at rest; sharded ones are gathered into slots
   sharded_over optimizer = sharded_over::nobody;   // and so what an update walks
   bool secondary = false;                          // has secondary parameters
+  bool master = false;                             // fp32 master weights apart from the parameters
+  bool full_gradient = false;  // rests in full; if not, it passes through a slot
   reduced_in reduced = reduced_in::nowhere;
   updated_from update = updated_from::nowhere;
   dtype reduced_type = dtype::fp32;
-  bool gather_gradients = false;  // every rank updates everything: reduced shards are exchanged
   std::uint64_t parameter_slot_offset = 0;  // bytes, in the unit's slot
   std::uint64_t gradient_slot_offset = 0;
 };

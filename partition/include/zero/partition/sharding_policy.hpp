@@ -31,6 +31,7 @@ struct sharding_policy {
 [[nodiscard]] inline bool is_sharded(sharded_over over) noexcept {
   return over != sharded_over::nobody;
 }
+[[nodiscard]] const char* name_of(sharded_over over) noexcept;  // "nobody", "group", "world"
 // Something is over groups, so group_size is read.
 [[nodiscard]] bool has_groups(const sharding_policy& policy) noexcept;
 
