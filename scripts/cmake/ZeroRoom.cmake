@@ -53,7 +53,9 @@ function(zero_library)
   endforeach()
   target_include_directories(zero PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(zero PUBLIC cxx_std_17)
-  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy
+  # What backends found and need, of which no client's source sees anything.
+  get_property(libraries GLOBAL PROPERTY ZERO_LIBRARIES)
+  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy ${libraries}
                         $<BUILD_INTERFACE:zero_flags>)
   set_target_properties(zero PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
   set_property(GLOBAL PROPERTY ZERO_ROOMS ${ARGN})
