@@ -120,17 +120,18 @@ void verdicts::judge() {
     if (!complete) return;
     std::vector<const operation*> all(world_ranks_.size());
     peers_.front().bytes = collect(agreed_, peers_.front().said);
-    bool agree = true;
     for (int p = 0; p < layout_.hosts(); ++p) {
       peer& other = peers_[static_cast<std::size_t>(p)];
       const bool one_for_all = other.bytes == sizeof(operation);
       for (const int rank : layout_.members(p)) {
         const std::size_t i = one_for_all ? 0 : static_cast<std::size_t>(layout_.index_of(rank));
         all[static_cast<std::size_t>(rank)] = &other.said[i];
-        agree = agree && same(*all.front(), other.said[i]);
       }
       other.is_there = false;
     }
+    const bool agree = std::all_of(all.begin(), all.end(), [&](const operation* op) {
+      return same(*all.front(), *op);
+    });
     verdict v{};
     if (!agree) {
       const auto found = compare(all, world_ranks_);
