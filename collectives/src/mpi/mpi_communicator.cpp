@@ -74,22 +74,17 @@ mpi_communicator::mpi_communicator(std::shared_ptr<session> all, members who,
 mpi_communicator::~mpi_communicator() {
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(patience());
   const std::uint64_t posted = ranks_here().posted();
-  const bool was_sound = ranks_here().poisoned() == nullptr;
-  if (!was_sound || ranks_here().completed() < posted) {
-    // Its end is told by the poison; see that it is, before nobody can.
-    if (was_sound) abort("left with work outstanding");
-  }
-  const bool is_sound = ranks_here().poisoned() == nullptr;
-  if (!is_sound) {
-    outbox out;
-    look(out);
-    for (const auto& [to, what] : out) all_->ears().say(what, to);
-  }
   notice left = about(notice::subject::left);
   left.posted = posted;
-  close();
+  end_lane();  // poisons the group where something is outstanding
+  const poison_record* const first = ranks_here().poisoned();
+  const bool is_sound = first == nullptr;
   all_->ears().forget(who_.group);
+  // Before this rank is known to be gone its peers must know why.
+  if (!is_sound && spans_hosts()) tell_all(about(*first));
   tell_all(left);
+  between_.reset();
+  leave();
   constexpr std::chrono::milliseconds of_broken{1000};
   if (is_world_) all_->leave(is_sound, is_sound ? longest : std::min(longest, of_broken));
 }

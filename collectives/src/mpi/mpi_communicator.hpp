@@ -59,6 +59,7 @@ class mpi_communicator final : public shared_memory_communicator, private notice
   void hear(const notice& heard, outbox& out) override;
   void look(outbox& out) override;
   [[nodiscard]] notice about(notice::subject what) const;
+  [[nodiscard]] notice about(const poison_record& first) const;
   void tell_all(const notice& what) const;
   [[nodiscard]] std::vector<int> gone_before(std::uint64_t k) const;
   [[nodiscard]] std::vector<progress> ask_all();

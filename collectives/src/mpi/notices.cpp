@@ -33,6 +33,15 @@ notice mpi_communicator::about(notice::subject what) const {
   return n;
 }
 
+notice mpi_communicator::about(const poison_record& first) const {
+  notice n = about(notice::subject::poison);
+  n.kind = first.kind;
+  n.culprits = first.count;
+  std::copy(first.ranks.begin(), first.ranks.end(), n.ranks.begin());
+  std::copy(first.text.begin(), first.text.end(), n.text.begin());
+  return n;
+}
+
 void mpi_communicator::tell_all(const notice& what) const {
   for (const int r : who_.world_ranks) {
     if (r != own_world_rank()) all_->ears().say(what, r);
@@ -84,11 +93,7 @@ void mpi_communicator::look(outbox& out) {
   if (!spans_hosts()) return;
   const poison_record& first = ranks_here().own_poison();
   if (!is_set(first) || !ranks_here().claim_telling()) return;
-  notice lost = about(notice::subject::poison);
-  lost.kind = first.kind;
-  lost.culprits = first.count;
-  std::copy(first.ranks.begin(), first.ranks.end(), lost.ranks.begin());
-  std::copy(first.text.begin(), first.text.end(), lost.text.begin());
+  const notice lost = about(first);
   for (int r = 0; r < size(); ++r) {
     if (host_of(r) == host_of(rank())) continue;
     out.emplace_back(who_.world_ranks[static_cast<std::size_t>(r)], lost);

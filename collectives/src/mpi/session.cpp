@@ -179,7 +179,11 @@ void session::leave(bool is_sound, std::chrono::milliseconds longest) noexcept {
   if (std::exchange(left_, true)) return;
   const bool all_left = watcher_ != nullptr && watcher_->wait_for_leave(longest);
   if (watcher_ != nullptr) watcher_->stop();
-  if (!is_sound || !all_left) return;  // MPI would wait for those who are gone
+  if (!is_sound || !all_left) {
+    // MPI would wait for those who are gone, and may still write where it was told to.
+    static_cast<void>(new std::shared_ptr<const arena>(pages_));
+    return;
+  }
   MPI_Comm_free(&messages_);
   MPI_Comm_free(&notices_);
   if (started_) MPI_Finalize();

@@ -129,9 +129,8 @@ void verdicts::judge() {
       }
       other.is_there = false;
     }
-    const bool agree = std::all_of(all.begin(), all.end(), [&](const operation* op) {
-      return same(*all.front(), *op);
-    });
+    const bool agree = std::all_of(all.begin(), all.end(),
+                                   [&](const operation* op) { return same(*all.front(), *op); });
     verdict v{};
     if (!agree) {
       const auto found = compare(all, world_ranks_);

@@ -162,11 +162,13 @@ std::string group::title(std::uint64_t k) const {
 
 void group::leave() noexcept {
   slot_of(rank_).left.store(1);
-  const bool is_split = around_ != nullptr;
+  // After an error messages of another host may still be written into the staging areas.
+  const bool is_freed =
+      around_ != nullptr && (where_ == agreement::inside || poisoned() == nullptr);
   // From here on the block may be freed by another rank, unless this one is the last.
   const std::uint32_t gone = block_.leaving.fetch_add(1) + 1;
   ring_callers();
-  if (is_split && gone == world_ranks_.size()) pages_.free_block(offset_);
+  if (is_freed && gone == world_ranks_.size()) pages_.free_block(offset_);
 }
 
 void group::ring_lanes() const noexcept {

@@ -74,10 +74,13 @@ void shared_memory_communicator::open() {
   }
 }
 
-shared_memory_communicator::~shared_memory_communicator() { close(); }
+shared_memory_communicator::~shared_memory_communicator() {
+  if (left_) return;
+  end_lane();
+  leave();
+}
 
-void shared_memory_communicator::close() noexcept {
-  if (std::exchange(left_, true)) return;
+void shared_memory_communicator::end_lane() noexcept {
   const std::uint64_t queued = queued_.load();
   if (queued > group_.completed() && group_.poisoned() == nullptr) {
     const int me = own_world_rank();
@@ -88,6 +91,10 @@ void shared_memory_communicator::close() noexcept {
   stop_.store(true);
   ring(group_.own_lane());
   if (lane_.joinable()) lane_.join();
+}
+
+void shared_memory_communicator::leave() noexcept {
+  if (std::exchange(left_, true)) return;
   segment_->remove_observer(*this);
   group_.leave();
 }

@@ -57,11 +57,13 @@ class shared_memory_communicator : public communicator,
     agreement where;
   };
   // Does not start the lane: whoever derives from this calls open() at the end of its constructor
-  // and close() at the beginning of its destructor. The memory belongs to the one without `around`.
+  // and end_lane() and leave() in its destructor. The memory belongs to the one without `around`.
   explicit shared_memory_communicator(const seat& s);
   void open();
-  // Ends the lane and leaves the group; the second call does nothing.
-  void close() noexcept;
+  // Ends the lane; the group is poisoned if something of this rank's is outstanding.
+  void end_lane() noexcept;
+  // Nothing of the group may be touched afterwards. The second call does nothing.
+  void leave() noexcept;
 
   [[nodiscard]] group& ranks_here() noexcept { return group_; }
   [[nodiscard]] const group& ranks_here() const noexcept { return group_; }
