@@ -112,18 +112,20 @@ ZERO_TRAINER_BOTH float exponential(float x) {
 inline constexpr float gelu_scale = 0.7978845608028654f;  // sqrt(2 / pi)
 inline constexpr float gelu_cubic = 0.044715f;
 
-ZERO_TRAINER_BOTH float gelu_sigmoid(float x) {
-  const float u = gelu_scale * x * fused(x * x, gelu_cubic, 1.0f);
-  const float e = -2.0f * u;
-  return 1.0f / (1.0f + exponential(e < 80.0f ? e : 80.0f));
+// exp(-2u), held below infinity so that products with 1 / (1 + e) stay numbers.
+ZERO_TRAINER_BOTH float gelu_exponential(float x) {
+  const float e = -2.0f * gelu_scale * x * fused(x * x, gelu_cubic, 1.0f);
+  return exponential(e < 80.0f ? e : 80.0f);
 }
 
-ZERO_TRAINER_BOTH float gelu_of(float x) { return x * gelu_sigmoid(x); }
+ZERO_TRAINER_BOTH float gelu_of(float x) { return x / (1.0f + gelu_exponential(x)); }
 
+// With s = 1 / (1 + e): s + x 2u' s (1 - s), and 1 - s = e s.
 ZERO_TRAINER_BOTH float gelu_slope(float x) {
-  const float s = gelu_sigmoid(x);
+  const float e = gelu_exponential(x);
+  const float s = 1.0f / (1.0f + e);
   const float slope = 2.0f * gelu_scale * fused(x * x, 3.0f * gelu_cubic, 1.0f);
-  return fused(x * slope, s * (1.0f - s), s);
+  return fused(x * slope, e * s * s, s);
 }
 
 }  // namespace zero::trainer::cuda
