@@ -3,9 +3,13 @@
 
 #if defined(__CUDACC__)
 #define ZERO_TRAINER_BOTH __host__ __device__ __forceinline__
-// Before a loop whose count is a constant: what it indexes then stays in registers.
-#define ZERO_TRAINER_UNROLL _Pragma("unroll")
 #else
 #define ZERO_TRAINER_BOTH inline
+#endif
+
+// Before a loop whose count is a constant: what it indexes then stays in registers.
+#if defined(__CUDA_ARCH__)
+#define ZERO_TRAINER_UNROLL _Pragma("unroll")
+#else
 #define ZERO_TRAINER_UNROLL
 #endif
