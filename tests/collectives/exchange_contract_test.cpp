@@ -23,8 +23,8 @@ void run_on(int size, int pause_us, std::uint64_t staging_bytes,
                         device.memory().deallocate(block, staging_bytes);
                       }};
     auto peers = std::make_shared<simulated_link>(boxes, rank, queue->work());
-    ranks.push_back(collectives::join_exchange(pages, rank, queue, staging, peers, device.memory(),
-                                               "simulated"));
+    ranks.push_back(collectives::join_exchange(pages, rank, queue, staging, peers,
+                                               {queue, &device.memory()}, "simulated"));
   }
   EXPECT_NO_THROW(run_joined(ranks, body));
 }
@@ -38,8 +38,8 @@ INSTANTIATE_TEST_SUITE_P(
                               [](int size, const auto& body) { run_on(size, 0, 1u << 20, body); },
                               copy_simulated},
                       backend{"little_staging",
-                              {3, 7},
-                              [](int size, const auto& body) { run_on(size, 0, 64u << 10, body); },
+                              {3},
+                              [](int size, const auto& body) { run_on(size, 0, 128u << 10, body); },
                               copy_simulated},
                       backend{
                           "slow",

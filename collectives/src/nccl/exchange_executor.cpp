@@ -77,7 +77,8 @@ std::uint64_t exchange_executor::most_of_piece(const operation& op, bool staged)
   const bool sums =
       op.kind == operation_kind::reduce_scatter || op.kind == operation_kind::all_reduce;
   if (!sums && !staged) return std::max<std::uint64_t>(op.count, 1);
-  const auto n = static_cast<std::uint64_t>(group_.size());
+  const bool one_for_all = op.kind == operation_kind::broadcast;
+  const auto n = one_for_all ? 1 : static_cast<std::uint64_t>(group_.size());
   const std::uint64_t room = staged ? staging_.foreign_bytes() : staging_.received_bytes();
   const std::uint64_t width = std::max(size_of(op.in), size_of(op.out));
   const std::uint64_t most = room / (n * width);

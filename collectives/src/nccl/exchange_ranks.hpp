@@ -12,10 +12,10 @@
 
 namespace zero::collectives {
 
-// Rank `rank` of the world of `pages`. `memory` must outlive it, `name` has static storage.
+// Rank `rank` of the world of `pages`. `name` has static storage.
 [[nodiscard]] std::unique_ptr<communicator> join_exchange(
     std::shared_ptr<const arena> pages, int rank, std::shared_ptr<device_queue> queue,
-    const exchange_staging& staging, std::shared_ptr<link> peers, memory_resource& memory,
-    const char* name);
+    const exchange_staging& staging, std::shared_ptr<link> peers,
+    std::shared_ptr<memory_resource> memory, const char* name);
 
 }  // namespace zero::collectives
