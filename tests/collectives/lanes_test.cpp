@@ -2,6 +2,7 @@
 // that says so, queueing waits for nobody's device, and errors let go of memory.
 #include "collectives/run_joined.hpp"
 #include "collectives/simulated_link.hpp"
+#include "device/poll.hpp"
 #include "nccl/exchange_ranks.hpp"
 #include "one_device/one_device_ranks.hpp"
 
@@ -156,13 +157,19 @@ TEST(one_device_lanes, a_completion_means_that_no_peer_reads_any_more) {
     ranks.barrier().wait();
     if (ranks.rank() == 1) world.lanes[1]->run([&] { gate.wait(); });  // its lane is slow
     const completion done = ranks.reduce_scatter(full.span(), piece.span());
+    const auto compute = world.device.make_stream();
+    done.order(*compute);
+    compute->run([&] { std::fill_n(full.host(), 20, 7.0f); });  // ours again
+    const completion filled = compute->record();
     if (ranks.rank() == 0) {
       world.lanes[0]->record().wait();
       EXPECT_FALSE(done.ready());
+      // Never; but who orders only the rank's own part has it at once.
+      EXPECT_FALSE(collectives::poll([&] { return filled.ready(); }, 20ms));
       opened.set_value();
     }
     done.wait();
-    std::fill_n(full.host(), 20, 7.0f);  // ours again
+    filled.wait();
     ranks.barrier().wait();
     EXPECT_EQ(piece.host()[9], 2.0f);
   });
