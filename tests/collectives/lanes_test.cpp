@@ -35,6 +35,7 @@ struct simulated_world {
     for (int rank = 0; rank < size; ++rank) {
       if (one_device) {
         auto queue = std::make_unique<simulated_queue>(device);
+        queues.push_back(queue.get());
         lanes.push_back(&queue->work());
         ranks.push_back(peers.join(rank, std::move(queue)));
         continue;
@@ -53,6 +54,7 @@ struct simulated_world {
 
   simulated_device device;
   std::vector<queued_stream*> lanes;
+  std::vector<simulated_queue*> queues;  // of one device
   joined_ranks ranks;
 };
 
@@ -151,11 +153,11 @@ TEST(one_device_lanes, a_completion_means_that_no_peer_reads_any_more) {
   simulated_world world(true, 2);
   std::promise<void> opened;
   const std::shared_future<void> gate(opened.get_future());
+  world.queues[1]->before_sum = [&] { gate.wait(); };  // its lane is slow to read
   run_joined(world.ranks, [&](communicator& ranks) {
     const floats full(ranks, 20), piece(ranks, 10);
     std::fill_n(full.host(), 20, 1.0f);
     ranks.barrier().wait();
-    if (ranks.rank() == 1) world.lanes[1]->run([&] { gate.wait(); });  // its lane is slow
     const completion done = ranks.reduce_scatter(full.span(), piece.span());
     const auto compute = world.device.make_stream();
     done.order(*compute);

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -117,6 +118,8 @@ class simulated_queue final : public collectives::device_queue {
 
   [[nodiscard]] stream& lane() noexcept override { return lane_; }
   [[nodiscard]] queued_stream& work() noexcept { return *work_; }
+
+  std::function<void()> before_sum;  // work that goes before every sum; set while nothing is queued
   [[nodiscard]] memory_resource& memory() noexcept override { return device_.memory(); }
   [[nodiscard]] bool reaches(const void* first, std::uint64_t) const noexcept override {
     return is_device(first);
@@ -139,6 +142,7 @@ class simulated_queue final : public collectives::device_queue {
       if (!is_device(from[i])) throw invalid_argument("a source that a device cannot read");
       real.push_back(host_address(from[i]));
     }
+    if (before_sum) work_->run(before_sum);
     work_->run([=] {
       collectives::sum(real.data(), sources, in, host_address(out), out_type, count, mode);
     });
