@@ -121,6 +121,17 @@ class queued_processor final : public optim::processor {
   void add_squares(const_typed_span values, double* sum) override {
     where_.run([=, this] { host_->add_squares(values, sum); });
   }
+  void quantize(const_typed_span in, int bits, std::byte* out) override {
+    where_.run([=, this] { host_->quantize(in, bits, out); });
+  }
+  void dequantize(const std::byte* in, int terms, int bits, typed_span out,
+                  optim::store_mode mode) override {
+    where_.run([=, this] { host_->dequantize(in, terms, bits, out, mode); });
+  }
+  void requantize(const std::byte* in, int terms, std::uint64_t count, int bits,
+                  std::byte* out) override {
+    where_.run([=, this] { host_->requantize(in, terms, count, bits, out); });
+  }
   void set(const optim::step_vote& vote, optim::step_vote* out) override {
     where_.run([=, this] { host_->set(vote, out); });
   }
