@@ -150,10 +150,14 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
       optimizer.begin_micro_batch(pass::evaluate);
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
     }
-    if (step == 0) result.allocations_after_first_step = optimizer.allocations();
+    if (step == 0) {
+      result.allocations_after_first_step = optimizer.allocations();
+      result.traffic_after_first_step = optimizer.traffic();
+    }
   }
   result.allocations_at_end = optimizer.allocations();
   result.traffic = ranks.traffic();
+  result.traffic_at_end = optimizer.traffic();
   result.schedule = optimizer.schedule();
   result.memory = optimizer.memory();
   result.digest = optimizer.parameters_digest();

@@ -29,7 +29,9 @@ struct toy_result {
   std::vector<std::vector<float>> master;  // by parameter; rank 0 only
   memory_report memory;
   schedule_report schedule;
-  collectives::traffic traffic;
+  collectives::traffic traffic;                   // of the communicator
+  collectives::traffic traffic_after_first_step;  // of the optimizer, groups of ranks included
+  collectives::traffic traffic_at_end;
   std::uint64_t allocations_after_first_step = 0;
   std::uint64_t allocations_at_end = 0;
 };
