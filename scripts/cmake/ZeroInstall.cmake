@@ -26,6 +26,10 @@ macro(zero_backend_needs)
   if("NCCL::nccl" IN_LIST links)
     string(APPEND ZERO_PC_LIBS " ${NCCL_LIBRARY}")
   endif()
+  if("MPI::MPI_CXX" IN_LIST links)
+    list(JOIN MPI_CXX_LIBRARIES " " mpi)
+    string(APPEND ZERO_PC_LIBS " ${mpi}")
+  endif()
 endmacro()
 
 # A static library hands what it needs on to whoever links it; a shared one has it already.

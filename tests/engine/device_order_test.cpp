@@ -146,6 +146,13 @@ TEST(groups_on_device_in_codes, have_the_bits_of_the_host) {
   }
 }
 
+TEST_P(stages_on_device, need_not_be_asked_what_became_of_a_step) {
+  toy_run run = base_run(GetParam(), dtype::bf16);
+  run.asks = false;
+  run.steps = 6;
+  expect_same_on_device(3, run, train_on_host(3, run));
+}
+
 // The client of queue_step learns of a step that ranks took differently when it asks.
 TEST(device, dissent_is_told_by_last_step) {
   run_ranks(2, [&](collectives::communicator& ranks) {

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <string>
@@ -275,6 +276,35 @@ TEST(groups, dissent_names_ranks_of_the_world) {
         EXPECT_NE(std::string(refusal.what()).find("0.5"), std::string::npos);
       }
     });
+  }
+}
+
+// What goes wrong inside a group is everybody's end, at once and not at a deadline.
+TEST(groups, an_error_in_one_is_told_to_all) {
+  for (const char* name : {"hybrid", "hybrid1", "hpz"}) {
+    SCOPED_TRACE(name);
+    std::vector<std::string> told(4);
+    run_ranks(4, [&](collectives::communicator& ranks) {
+      ranks.set_deadline(std::chrono::minutes(30));  // a hang would be one
+      engine_options options = base_run().options;
+      options.policy = partition::policy_of_name(name, 2);
+      options.prefetch = 0;
+      try {
+        sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), options);
+        fill(optimizer);
+        optimizer.begin_micro_batch();
+        for (const int unit : {0, 1, 2}) static_cast<void>(optimizer.gather(unit));
+        static_cast<void>(optimizer.gather(ranks.rank() == 1 ? 1 : 0));
+        for (const int unit : {0, 1, 2, 3}) optimizer.reduce(unit);
+        optimizer.step(0.1F);
+        ADD_FAILURE() << "nobody noticed";
+      } catch (const error& e) {
+        told[static_cast<std::size_t>(ranks.rank())] = e.what();
+      }
+    });
+    EXPECT_NE(told[0].find("rank 1"), std::string::npos) << told[0];
+    EXPECT_EQ(told[0], told[1]);
+    EXPECT_FALSE(told[2].empty() || told[3].empty());
   }
 }
 

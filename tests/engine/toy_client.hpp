@@ -19,6 +19,7 @@ struct toy_run {
   int micro_batches = 1;  // between two steps; options.accumulate must allow it
   float learning_rate = 0.05F;
   int bad_step = -1;              // this step's gradients hold an infinity on the last rank
+  bool asks = true;               // what became of every step; otherwise of the last alone
   bool evaluate_between = false;  // a forward without backward after every step
 };
 

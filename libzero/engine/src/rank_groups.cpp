@@ -26,6 +26,11 @@ collectives::communicator& rank_groups::over(rank_group among) const noexcept {
   return found != nullptr ? *found : all_;
 }
 
+bool rank_groups::split_off() const noexcept {
+  return std::any_of(split_.begin(), split_.end(),
+                     [](const auto& group) { return group != nullptr; });
+}
+
 collectives::traffic rank_groups::traffic() const noexcept {
   collectives::traffic sum = all_.traffic();
   for (const auto& group : split_) {

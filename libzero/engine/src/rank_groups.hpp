@@ -27,6 +27,7 @@ class rank_groups {
     return over(partition::rank_group::world);
   }
 
+  [[nodiscard]] bool split_off() const noexcept;  // there are others than the world by rank
   // Of all of them together.
   [[nodiscard]] collectives::traffic traffic() const noexcept;
   // Of those that were split off. Only with nothing outstanding.

@@ -109,8 +109,10 @@ sharded_optimizer::state::~state() {
   // Peers may still read what this rank is about to free, and its own stream may use it.
   try {
     wait_all();
-  } catch (...) {
-    // The communicator is poisoned: nobody reads any more.
+  } catch (const std::exception& why) {
+    // The communicator is poisoned: nobody reads any more. If only a group's is, ranks outside of
+    // it have not been told.
+    if (groups.split_off()) ranks.abort(why.what());
   }
 }
 

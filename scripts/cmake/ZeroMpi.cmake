@@ -1,0 +1,15 @@
+# MPI, used where it is found unless ZERO_MPI says otherwise: sets ZERO_MPI_FOUND.
+set(ZERO_MPI AUTO CACHE STRING "Ranks on several hosts by MPI: AUTO (where it is found), ON or OFF")
+set(MPI_CXX_SKIP_MPICXX ON)  # the C interface is what is used
+if(ZERO_MPI STREQUAL "AUTO")
+  find_package(MPI QUIET COMPONENTS CXX)
+elseif(ZERO_MPI)
+  find_package(MPI REQUIRED COMPONENTS CXX)
+endif()
+set(ZERO_MPI_FOUND OFF)
+if(ZERO_MPI AND MPI_CXX_FOUND)
+  set(ZERO_MPI_FOUND ON)
+  message(STATUS "MPI: ${MPI_CXX_COMPILER} ${MPI_CXX_VERSION}")
+else()
+  message(STATUS "MPI: not found or not wanted; ranks are those of one machine")
+endif()
