@@ -51,7 +51,9 @@ std::map<purpose, std::vector<std::uint64_t>> by_purpose(const memory_plan& plan
   std::map<purpose, std::vector<std::uint64_t>> bytes;
   for (const allocation& a : plan.allocations()) {
     bytes[a.what].push_back(a.payload + a.padding);
-    if (a.what == purpose::reduction_codes) EXPECT_EQ(a.account, memory_account::buffers);
+    if (a.what == purpose::reduction_codes) {
+      EXPECT_EQ(a.account, memory_account::buffers);
+    }
   }
   return bytes;
 }
@@ -81,7 +83,8 @@ TEST(codes_plan, slots_with_codes_are_whole_pages_where_they_are_mapped) {
   plan_options options = coded("3", 8, 0);
   options.page_bytes = 4096;
   const layout of = laid_out(4);
-  for (const std::uint64_t bytes : memory_plan(of, options).parameter_bytes()) {
+  const memory_plan plan(of, options);
+  for (const std::uint64_t bytes : plan.parameter_bytes()) {
     EXPECT_EQ(bytes % 4096, 0U);
   }
 }
