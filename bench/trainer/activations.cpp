@@ -1,12 +1,11 @@
 #include "trainer/activations.hpp"
 
 #include "trainer/attention.hpp"
+#include "trainer/gpt_arguments.hpp"
 
 #include <zero/base/bytes.hpp>
-#include <zero/base/error.hpp>
 
 #include <algorithm>
-#include <string>
 
 namespace zero::trainer {
 
@@ -28,26 +27,6 @@ class carver {
   float* base_;
   std::size_t used_ = 0;
 };
-
-gpt_options checked(const gpt_config& config, gpt_options options) {
-  check(config);
-  if (options.sequence == 0) options.sequence = config.context;
-  if (options.sequence < 0 || options.sequence > config.context) {
-    throw invalid_argument("a sequence of " + std::to_string(options.sequence) +
-                           " tokens does not fit a model whose context is " +
-                           std::to_string(config.context));
-  }
-  if (options.batch < 0 || options.storage == dtype::byte) {
-    throw invalid_argument("a GPT computes 0 or more sequences of fp32, bf16 or fp16");
-  }
-  const double rows = static_cast<double>(options.batch) * options.sequence;
-  if (rows * std::max(4 * config.channels, config.heads) > 2147483647.0) {  // int in BLAS
-    throw invalid_argument("a batch of " + std::to_string(options.batch) + " sequences of " +
-                           std::to_string(options.sequence) +
-                           " tokens is too large to compute at once; make it smaller");
-  }
-  return options;
-}
 
 }  // namespace
 

@@ -3,7 +3,7 @@
 //
 // Immutable places in uninitialised memory; pages are touched when first used.
 
-#include "trainer/gpt_config.hpp"
+#include "trainer/model.hpp"
 
 #include <zero/base/dtype.hpp>
 #include <zero/base/memory_resource.hpp>
@@ -13,20 +13,6 @@
 #include <vector>
 
 namespace zero::trainer {
-
-enum class recomputation : unsigned char {
-  none,   // a backward finds what its forward kept
-  block,  // only each block's input is kept; its backward makes the rest again
-};
-
-struct gpt_options {
-  int batch = 1;     // sequences computed at once, at most
-  int sequence = 0;  // tokens of each, at most; 0: the model's context
-  recomputation recompute = recomputation::none;
-  // dtype of the parameters. fp32 promises that every parameter and gradient is fp32, and saves
-  // the room to widen them.
-  dtype storage = dtype::fp32;
-};
 
 // What a block keeps for its backward, n = batch * sequence rows.
 struct block_activations {

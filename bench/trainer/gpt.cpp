@@ -9,52 +9,25 @@
 #include <zero/base/error.hpp>
 
 #include <algorithm>
-#include <string>
+#include <cstring>
 
 namespace zero::trainer {
 
 gpt::gpt(const gpt_config& config, const gpt_options& options)
     : config_(config),
       options_(options),
-      sizes_(block_sizes(config)),
+      arguments_(config, options),
       activations_(config, options) {
-  if (options_.sequence == 0) options_.sequence = config.context;
+  if (options.offload) throw invalid_argument("activations on the host are there already");
 }
 
 attention_shape gpt::attention() const noexcept {
   return {sequences_, length_, config_.heads, config_.channels / config_.heads};
 }
 
-void gpt::check_layer(int layer) const {
-  if (layer < 0 || layer >= config_.layers) {
-    throw invalid_argument("the model has blocks 0 to " + std::to_string(config_.layers - 1) +
-                           ", not " + std::to_string(layer));
-  }
-}
-
-void gpt::check_parameter(const_typed_span parameter, std::uint64_t count, const char* name) const {
-  if (parameter.count != count) {
-    throw invalid_argument(std::string(name) + " has " + std::to_string(count) + " elements, not " +
-                           std::to_string(parameter.count));
-  }
-  if (parameter.type == dtype::byte ||
-      (parameter.type != dtype::fp32 && options_.storage == dtype::fp32)) {
-    throw invalid_argument(std::string(name) + " is " + name_of(parameter.type) +
-                           ", and this gpt was made for fp32 storage only");
-  }
-}
-
-void gpt::check_gradient(typed_span gradient, std::uint64_t count, const char* name) const {
-  if (gradient.data != nullptr) check_parameter(gradient, count, name);
-}
-
-void gpt::check_tokens(span<const std::int32_t> tokens, const char* name) const {
-  for (const std::int32_t token : tokens) {
-    if (token < 0 || token >= config_.vocabulary) {
-      throw invalid_argument(std::string(name) + " " + std::to_string(token) +
-                             " is outside the vocabulary of " + std::to_string(config_.vocabulary));
-    }
-  }
+void gpt::fetch(const completion& after, const void* here, void* host, std::size_t bytes) {
+  after.wait();
+  std::memcpy(host, here, bytes);
 }
 
 // ---- embedding ---------------------------------------------------------------------------------
@@ -62,22 +35,11 @@ void gpt::check_tokens(span<const std::int32_t> tokens, const char* name) const 
 void gpt::embed_forward(span<const std::int32_t> tokens, int sequences, const_typed_span wte,
                         const_typed_span wpe) {
   const auto c = static_cast<std::size_t>(config_.channels);
-  check_parameter(wte, static_cast<std::uint64_t>(config_.vocabulary) * c, "wte.weight");
-  check_parameter(wpe, static_cast<std::uint64_t>(config_.context) * c, "wpe.weight");
-  check_tokens(tokens, "token");
-  const bool empty = sequences == 0 && tokens.empty();
-  const auto count = static_cast<std::size_t>(std::max(sequences, 0));
-  if (!empty &&
-      (count == 0 || tokens.empty() || tokens.size() % count != 0 || sequences > options_.batch ||
-       tokens.size() / count > static_cast<std::size_t>(options_.sequence))) {
-    throw invalid_argument(std::to_string(tokens.size()) + " tokens are not " +
-                           std::to_string(sequences) + " sequences; this gpt takes " +
-                           std::to_string(options_.batch) + " of " +
-                           std::to_string(options_.sequence) + " tokens at most");
-  }
+  arguments_.check_embedding(wte, wpe);
+  arguments_.check_batch(tokens, sequences);
   sequences_ = sequences;
   rows_ = static_cast<int>(tokens.size());
-  length_ = empty ? 0 : rows_ / sequences;
+  length_ = sequences == 0 ? 0 : rows_ / sequences;
   logits_kept_ = false;
   std::copy(tokens.begin(), tokens.end(), activations_.tokens);
   for (int row = 0; row < rows_; ++row) {
@@ -90,8 +52,7 @@ void gpt::embed_forward(span<const std::int32_t> tokens, int sequences, const_ty
 
 void gpt::embed_backward(typed_span wte_gradient, typed_span wpe_gradient) {
   const auto c = static_cast<std::size_t>(config_.channels);
-  check_gradient(wte_gradient, static_cast<std::uint64_t>(config_.vocabulary) * c, "wte.weight");
-  check_gradient(wpe_gradient, static_cast<std::uint64_t>(config_.context) * c, "wpe.weight");
+  arguments_.check_embedding(wte_gradient, wpe_gradient);
   const auto rows = static_cast<std::uint64_t>(rows_);
   float* sum = activations_.vectors[0];
   // Rows of the same token are summed in fp32, in order of position, and added once.
@@ -121,8 +82,8 @@ void gpt::embed_backward(typed_span wte_gradient, typed_span wpe_gradient) {
 
 void gpt::final_norm_forward(const_typed_span weight, const_typed_span bias) {
   const auto c = static_cast<std::uint64_t>(config_.channels);
-  check_parameter(weight, c, "ln_f.weight");
-  check_parameter(bias, c, "ln_f.bias");
+  arguments_.check_parameter(weight, c, "ln_f.weight");
+  arguments_.check_parameter(bias, c, "ln_f.bias");
   norm_forward(activations_.stream(config_.layers), weight, bias, activations_.final_rows,
                activations_.final_mean, activations_.final_rstd);
 }
@@ -130,9 +91,9 @@ void gpt::final_norm_forward(const_typed_span weight, const_typed_span bias) {
 void gpt::final_norm_backward(const_typed_span weight, typed_span weight_gradient,
                               typed_span bias_gradient) {
   const auto c = static_cast<std::uint64_t>(config_.channels);
-  check_parameter(weight, c, "ln_f.weight");
-  check_gradient(weight_gradient, c, "ln_f.weight");
-  check_gradient(bias_gradient, c, "ln_f.bias");
+  arguments_.check_parameter(weight, c, "ln_f.weight");
+  arguments_.check_gradient(weight_gradient, c, "ln_f.weight");
+  arguments_.check_gradient(bias_gradient, c, "ln_f.bias");
   std::fill_n(activations_.gradient, static_cast<std::size_t>(rows_) * c, 0.0f);
   norm_backward(activations_.stream(config_.layers), weight, activations_.final_mean,
                 activations_.final_rstd, activations_.narrow, activations_.gradient,

@@ -4,15 +4,7 @@
 #include "trainer/kernels.hpp"
 #include "trainer/storage.hpp"
 
-#include <string>
-
 namespace zero::trainer {
-
-void gpt::check_block(const block_parameters& parameters) const {
-  for (std::size_t i = 0; i < sizes_.size(); ++i) {
-    check_parameter(parameters[i], sizes_[i], name_of(static_cast<block_tensor>(i)));
-  }
-}
 
 void gpt::norm_forward(const float* x, const_typed_span weight, const_typed_span bias, float* y,
                        float* mean, float* rstd) {
@@ -60,8 +52,8 @@ void gpt::forward_to_expansion(int layer, const block_parameters& p) {
 }
 
 void gpt::block_forward(int layer, const block_parameters& parameters) {
-  check_layer(layer);
-  check_block(parameters);
+  arguments_.check_layer(layer);
+  arguments_.check_block(parameters);
   const int c = config_.channels;
   const activations& a = activations_;
   const block_activations& b = a.block(layer);
@@ -74,11 +66,9 @@ void gpt::block_forward(int layer, const block_parameters& parameters) {
 
 void gpt::block_backward(int layer, const block_parameters& parameters,
                          const block_gradients& gradients) {
-  check_layer(layer);
-  check_block(parameters);
-  for (std::size_t i = 0; i < sizes_.size(); ++i) {
-    check_gradient(gradients[i], sizes_[i], name_of(static_cast<block_tensor>(i)));
-  }
+  arguments_.check_layer(layer);
+  arguments_.check_block(parameters);
+  arguments_.check_block(gradients);
   if (options_.recompute == recomputation::block) forward_to_expansion(layer, parameters);
   backward_mlp(layer, parameters, gradients);
   backward_attention(layer, parameters, gradients);

@@ -5,22 +5,11 @@
 #include "trainer/kernels.hpp"
 #include "trainer/storage.hpp"
 
-#include <zero/base/error.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 namespace zero::trainer {
-
-namespace {
-
-std::uint64_t head_size(const gpt_config& config) {
-  return static_cast<std::uint64_t>(config.vocabulary) *
-         static_cast<std::uint64_t>(config.channels);
-}
-
-}  // namespace
 
 const float* gpt::head_chunk(const_typed_span wte, int first, int count) {
   const auto c = static_cast<std::size_t>(config_.channels);
@@ -34,13 +23,9 @@ void gpt::make_logits(const float* weight, int count) {
          weight, c, 0.0f, activations_.logits, count);
 }
 
-double gpt::head_forward(const_typed_span wte, span<const std::int32_t> targets) {
-  check_parameter(wte, head_size(config_), "wte.weight");
-  check_tokens(targets, "target");
-  if (targets.size() != static_cast<std::size_t>(rows_)) {
-    throw invalid_argument(std::to_string(targets.size()) + " targets for " +
-                           std::to_string(rows_) + " tokens");
-  }
+void gpt::head_forward(const_typed_span wte, span<const std::int32_t> targets, double* loss) {
+  arguments_.check_head(wte);
+  arguments_.check_targets(targets, rows_);
   activations& a = activations_;
   std::copy(targets.begin(), targets.end(), a.targets);
   std::fill_n(a.logit_top, rows_, -std::numeric_limits<float>::infinity());
@@ -61,12 +46,12 @@ double gpt::head_forward(const_typed_span wte, span<const std::int32_t> targets)
     }
   }
   logits_kept_ = a.head_chunk() == config_.vocabulary;
-  double loss = 0;
+  double sum = 0;
   for (int row = 0; row < rows_; ++row) {
     a.logit_inverse[row] = static_cast<float>(1.0 / a.logit_sum[row]);
-    loss += std::log(a.logit_sum[row]) + double{a.logit_top[row]} - double{a.target_logit[row]};
+    sum += std::log(a.logit_sum[row]) + double{a.logit_top[row]} - double{a.target_logit[row]};
   }
-  return loss;
+  *loss += sum;
 }
 
 // logits -> scale * (softmax - one at the target), in place.
@@ -81,8 +66,8 @@ void gpt::slope_of_logits(int first, int count, float scale) {
 }
 
 void gpt::head_backward(const_typed_span wte, typed_span wte_gradient, float scale) {
-  check_parameter(wte, head_size(config_), "wte.weight");
-  check_gradient(wte_gradient, head_size(config_), "wte.weight");
+  arguments_.check_head(wte);
+  arguments_.check_head(wte_gradient);
   if (rows_ == 0) return;
   activations& a = activations_;
   const int c = config_.channels;
@@ -103,12 +88,8 @@ void gpt::head_backward(const_typed_span wte, typed_span wte_gradient, float sca
 }
 
 void gpt::head_logits(const_typed_span wte, int row, span<float> logits) {
-  check_parameter(wte, head_size(config_), "wte.weight");
-  if (row < 0 || row >= rows_ || logits.size() != static_cast<std::size_t>(config_.vocabulary)) {
-    throw invalid_argument("logits are " + std::to_string(config_.vocabulary) +
-                           " numbers of one of " + std::to_string(rows_) + " rows, not " +
-                           std::to_string(logits.size()) + " of row " + std::to_string(row));
-  }
+  arguments_.check_head(wte);
+  arguments_.check_logits(row, rows_, logits);
   const int c = config_.channels;
   for (int first = 0; first < config_.vocabulary; first += activations_.head_chunk()) {
     const int count = std::min(activations_.head_chunk(), config_.vocabulary - first);

@@ -19,7 +19,14 @@ engine_options engine_of(const training_options& options) {
   return engine;
 }
 
-gpt_options storage_of(const training_options& options, int ranks) {
+// Piece `index` of `total` cut into `pieces` pieces that differ by at most one.
+int begin_of_piece(int total, int pieces, int index) {
+  return total / pieces * index + std::min(total % pieces, index);
+}
+
+}  // namespace
+
+gpt_options model_options_of(const training_options& options, int ranks) {
   if (options.batch < ranks) {
     throw invalid_argument("a batch of " + std::to_string(options.batch) + " sequences for " +
                            std::to_string(ranks) + " ranks: every rank needs one");
@@ -30,23 +37,21 @@ gpt_options storage_of(const training_options& options, int ranks) {
   storage.sequence = options.sequence;
   storage.storage = options.type;
   storage.recompute = options.recompute ? recomputation::block : recomputation::none;
+  storage.offload = options.offload_activations;
   return storage;
 }
 
-// Piece `index` of `total` cut into `pieces` pieces that differ by at most one.
-int begin_of_piece(int total, int pieces, int index) {
-  return total / pieces * index + std::min(total % pieces, index);
-}
-
-}  // namespace
-
-training::training(collectives::communicator& ranks, const training_options& options,
+training::training(collectives::communicator& ranks, optim::processor& work,
+                   std::unique_ptr<model> computing, const training_options& options,
                    const corpus& text, parameter_source& values)
     : ranks_(ranks),
+      work_(work),
       options_(options),
       text_(text),
-      optimizer_(ranks, model_of(options.model, options.type), engine_of(options)),
-      model_(options.model, storage_of(options, ranks.size())),
+      optimizer_(ranks, work, model_of(options.model, options.type), engine_of(options)),
+      model_(std::move(computing)),
+      loss_places_(ranks.memory(), statistics_, memory_account::buffers,
+                   static_cast<std::size_t>(ranks.size()) * sizeof(double)),
       losses_(static_cast<std::size_t>(ranks.size())) {
   optimizer_.initialize([&](std::size_t parameter, std::uint64_t offset, span<float> out) {
     values.read(optimizer_.layout().parameter(parameter).name, offset, out);
@@ -64,19 +69,18 @@ training::share training::share_of(int micro) const noexcept {
 training_step training::step() {
   const std::int64_t begin = trace_clock();
   ++steps_;
-  double loss = 0.0;
-  for (int micro = 0; micro < options_.engine.accumulate; ++micro) {
-    loss += micro_batch(share_of(micro));
-  }
+  work_.clear({loss_places_.data(), loss_places_.size(), dtype::byte});
+  for (int micro = 0; micro < options_.engine.accumulate; ++micro) micro_batch(share_of(micro));
   // Queued before the step, whose own exchange comes after it, so that nobody waits for it.
-  const completion exchanged = exchange_losses(loss);
+  const completion exchanged = exchange_losses();
   training_step done;
   done.step = steps_;
   done.learning_rate = options_.schedule.at(steps_);
-  const step_result updated = optimizer_.step(done.learning_rate);
+  optimizer_.queue_step(done.learning_rate);
+  const step_result updated = optimizer_.last_step();
   done.gradient_norm = updated.gradient_norm;
   done.skipped = updated.skipped;
-  exchanged.wait();
+  model_->fetch(exchanged, loss_places_.data(), losses_.data(), losses_.size() * sizeof(double));
   done.loss = std::accumulate(losses_.begin(), losses_.end(), 0.0) /
               (static_cast<double>(options_.batch) * options_.sequence);
   done.seconds = 1e-9 * static_cast<double>(trace_clock() - begin);
@@ -84,7 +88,7 @@ training_step training::step() {
   return done;
 }
 
-double training::micro_batch(const share& mine) {
+void training::micro_batch(const share& mine) {
   const auto length = static_cast<std::size_t>(options_.sequence);
   inputs_.resize(length * static_cast<std::size_t>(mine.count));
   targets_.resize(inputs_.size());
@@ -97,31 +101,30 @@ double training::micro_batch(const share& mine) {
   forward(inputs_, mine.count);
 
   // The head is the embedding's matrix once more; its gradient lives until the embedding's own.
-  double loss = 0.0;
   const float scale = static_cast<float>(static_cast<double>(optimizer_.loss_scale()) /
                                          (static_cast<double>(options_.batch) * options_.sequence));
   {
     const gathered_unit embedding = optimizer_.gather(0);
     const std::int64_t begin = trace_clock();
-    loss = model_.head_forward(embedding.parameter(0), targets_);
+    model_->head_forward(embedding.parameter(0), targets_,
+                         loss_places_.as<double>() + ranks_.rank());
     trace_compute("forward", 0, begin);
   }
   backward(scale);
-  return loss;
 }
 
 void training::forward(span<const std::int32_t> tokens, int sequences) {
   {
     const gathered_unit embedding = optimizer_.gather(0);
     const std::int64_t begin = trace_clock();
-    model_.embed_forward(tokens, sequences, embedding.parameter(0), embedding.parameter(1));
+    model_->embed_forward(tokens, sequences, embedding.parameter(0), embedding.parameter(1));
     trace_compute("forward", 0, begin);
   }
   for (int layer = 0; layer < options_.model.layers; ++layer) block_forward(layer);
   const int norm = options_.model.layers + 1;
   const gathered_unit unit = optimizer_.gather(norm);
   const std::int64_t begin = trace_clock();
-  model_.final_norm_forward(unit.parameter(0), unit.parameter(1));
+  model_->final_norm_forward(unit.parameter(0), unit.parameter(1));
   trace_compute("forward", norm, begin);
 }
 
@@ -130,7 +133,7 @@ void training::backward(float scale) {
     const gathered_unit embedding = optimizer_.gather(0);
     const unit_gradients gradients = optimizer_.gradients(0);
     const std::int64_t begin = trace_clock();
-    model_.head_backward(embedding.parameter(0), gradients.gradient(0), scale);
+    model_->head_backward(embedding.parameter(0), gradients.gradient(0), scale);
     trace_compute("backward", 0, begin);
   }
   const int norm = options_.model.layers + 1;
@@ -138,7 +141,7 @@ void training::backward(float scale) {
     const gathered_unit unit = optimizer_.gather(norm);
     const unit_gradients gradients = optimizer_.gradients(norm);
     const std::int64_t begin = trace_clock();
-    model_.final_norm_backward(unit.parameter(0), gradients.gradient(0), gradients.gradient(1));
+    model_->final_norm_backward(unit.parameter(0), gradients.gradient(0), gradients.gradient(1));
     trace_compute("backward", norm, begin);
   }
   optimizer_.reduce(norm);
@@ -148,7 +151,7 @@ void training::backward(float scale) {
     const gathered_unit embedding = optimizer_.gather(0);
     const unit_gradients gradients = optimizer_.gradients(0);
     const std::int64_t begin = trace_clock();
-    model_.embed_backward(gradients.gradient(0), gradients.gradient(1));
+    model_->embed_backward(gradients.gradient(0), gradients.gradient(1));
     trace_compute("backward", 0, begin);
   }
   optimizer_.reduce(0);
@@ -159,7 +162,7 @@ void training::block_forward(int layer) {
   block_parameters parameters;
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] = unit.parameter(i);
   const std::int64_t begin = trace_clock();
-  model_.block_forward(layer, parameters);
+  model_->block_forward(layer, parameters);
   trace_compute("forward", layer + 1, begin);
 }
 
@@ -174,20 +177,21 @@ void training::block_backward(int layer) {
       gradients[i] = taken.gradient(i);
     }
     const std::int64_t begin = trace_clock();
-    model_.block_backward(layer, parameters, gradients);
+    model_->block_backward(layer, parameters, gradients);
     trace_compute("backward", layer + 1, begin);
   }
   optimizer_.reduce(layer + 1);
 }
 
-completion training::exchange_losses(double mine) {
-  double& own = losses_[static_cast<std::size_t>(ranks_.rank())];
-  own = mine;
-  if (ranks_.size() == 1) return {};
+completion training::exchange_losses() {
+  const completion computed = work_.queue().record();
+  if (ranks_.size() == 1) return computed;
+  double* all = loss_places_.as<double>();
   collectives::call how;
   how.name = "loss";
-  return ranks_.all_gather({&own, sizeof own, dtype::byte},
-                           {losses_.data(), losses_.size() * sizeof own, dtype::byte}, how);
+  how.after = computed;
+  return ranks_.all_gather({all + ranks_.rank(), sizeof(double), dtype::byte},
+                           {all, loss_places_.size(), dtype::byte}, how);
 }
 
 std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int count,
@@ -200,7 +204,7 @@ std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int
     forward({tokens.data() + tokens.size() - length, length}, 1);
     {
       const gathered_unit embedding = optimizer_.gather(0);
-      model_.head_logits(embedding.parameter(0), static_cast<int>(length) - 1, logits);
+      model_->head_logits(embedding.parameter(0), static_cast<int>(length) - 1, logits);
     }
     const float highest = *std::max_element(logits.begin(), logits.end());
     double sum = 0.0;

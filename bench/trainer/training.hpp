@@ -6,13 +6,17 @@
 // sequences of a step's batch.
 
 #include "trainer/corpus.hpp"
-#include "trainer/gpt.hpp"
+#include "trainer/model.hpp"
 #include "trainer/parameter_source.hpp"
 
+#include <zero/base/buffer.hpp>
+#include <zero/base/memory_statistics.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/processor.hpp>
 #include <zero/optim/schedule.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace zero::trainer {
@@ -23,7 +27,8 @@ struct training_options {
   int batch = 4;             // sequences of one step, all ranks and micro-batches together
   int sequence = 0;          // tokens of each
   bool recompute = false;    // keep each block's input only, compute the rest again in backward
-  std::uint64_t seed = 1;    // of the choice of sequences
+  bool offload_activations = false;  // and keep that in host memory; needs recompute
+  std::uint64_t seed = 1;            // of the choice of sequences
   optim::learning_rate_schedule schedule;
   engine_options engine;  // forward_order is set by the trainer
 };
@@ -37,15 +42,21 @@ struct training_step {
   double seconds = 0.0;
 };
 
+// What the model of one of `ranks` ranks must be made for. Throws invalid_argument where there are
+// more ranks than sequences.
+[[nodiscard]] gpt_options model_options_of(const training_options& options, int ranks);
+
 class training {
  public:
-  // Collective. Throws invalid_argument (more ranks than sequences; what the engine and the model
-  // refuse), desync, out_of_memory, and what reading `values` throws. `ranks` and `text` must
-  // outlive this.
-  training(collectives::communicator& ranks, const training_options& options, const corpus& text,
+  // Collective. `computing` is of options.model and model_options_of(options, ranks.size()), and
+  // queues its work on the stream of `work`, in the memory of `ranks`. Throws invalid_argument
+  // (what the engine refuses), desync, out_of_memory, and what reading `values` throws. `ranks`,
+  // `work` and `text` must outlive this.
+  training(collectives::communicator& ranks, optim::processor& work,
+           std::unique_ptr<model> computing, const training_options& options, const corpus& text,
            parameter_source& values);
 
-  // One step. Blocks.
+  // One step. Blocks until its loss and its norm are known; on a device the update may go on.
   training_step step();
 
   // Continues `tokens` by `count` tokens drawn with the softmax of the logits, by `seed`.
@@ -54,7 +65,7 @@ class training {
                                                  std::uint64_t seed);
 
   [[nodiscard]] sharded_optimizer& optimizer() noexcept { return optimizer_; }
-  [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_.activation_bytes(); }
+  [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_->activation_bytes(); }
   // By verb since construction; compute is what steps took beyond them.
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   // Records forwards and backwards on the compute lane, and the verbs. nullptr stops.
@@ -68,22 +79,25 @@ class training {
   };
   [[nodiscard]] share share_of(int micro) const noexcept;
 
-  double micro_batch(const share& mine);
+  void micro_batch(const share& mine);
   void forward(span<const std::int32_t> tokens, int sequences);
   void backward(float scale);
   void block_forward(int layer);
   void block_backward(int layer);
-  [[nodiscard]] completion exchange_losses(double mine);
+  [[nodiscard]] completion exchange_losses();
   void trace_compute(const char* name, int unit, std::int64_t begin);
 
   collectives::communicator& ranks_;
+  optim::processor& work_;
   training_options options_;
   const corpus& text_;
   sharded_optimizer optimizer_;
-  gpt model_;
+  std::unique_ptr<model> model_;
   std::vector<std::int32_t> inputs_;
   std::vector<std::int32_t> targets_;
-  std::vector<double> losses_;  // of all ranks
+  memory_statistics statistics_;
+  buffer loss_places_;          // a double of every rank, where the model computes
+  std::vector<double> losses_;  // the same, on the host
   std::uint64_t steps_ = 0;
   double step_seconds_ = 0.0;
   trace_recorder* trace_ = nullptr;

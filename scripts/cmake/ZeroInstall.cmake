@@ -11,16 +11,34 @@ foreach(room IN LISTS rooms)
   install(DIRECTORY ${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endforeach()
 
+# What the backends in this build need, added to ZERO_FIND_DEPENDENCIES and ZERO_PC_LIBS.
+macro(zero_backend_needs)
+  get_property(packages GLOBAL PROPERTY ZERO_BACKEND_PACKAGES)
+  list(REMOVE_DUPLICATES packages)
+  foreach(package IN LISTS packages)
+    string(APPEND ZERO_FIND_DEPENDENCIES "\nfind_dependency(${package})")
+  endforeach()
+  get_property(links GLOBAL PROPERTY ZERO_BACKEND_LINKS)
+  list(REMOVE_DUPLICATES links)
+  if("CUDA::cudart_static" IN_LIST links)
+    string(APPEND ZERO_PC_LIBS " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -ldl -lrt")
+  endif()
+  if("NCCL::nccl" IN_LIST links)
+    string(APPEND ZERO_PC_LIBS " ${NCCL_LIBRARY}")
+  endif()
+  if("MPI::MPI_CXX" IN_LIST links)
+    string(REPLACE ";" " " libraries "${MPI_CXX_LIBRARIES}")
+    string(APPEND ZERO_PC_LIBS " ${libraries}")
+  endif()
+endmacro()
+
 # A static library hands what it needs on to whoever links it; a shared one has it already.
 get_target_property(kind zero TYPE)
 if(kind STREQUAL "STATIC_LIBRARY")
-  get_property(found GLOBAL PROPERTY ZERO_FIND_DEPENDENCIES)
-  list(JOIN found "\n" found)
-  set(ZERO_FIND_DEPENDENCIES "find_dependency(hwy)\n${found}")
+  set(ZERO_FIND_DEPENDENCIES "find_dependency(hwy)")
   set(ZERO_PC_REQUIRES "libhwy")
-  get_property(found GLOBAL PROPERTY ZERO_PC_LIBS)
-  list(JOIN found " " found)
-  set(ZERO_PC_LIBS "-pthread ${found}")
+  set(ZERO_PC_LIBS "-pthread")
+  zero_backend_needs()
 else()
   set(ZERO_FIND_DEPENDENCIES "")
   set(ZERO_PC_REQUIRES "")
@@ -35,6 +53,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/libzeroConfig.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/libzeroConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/libzeroConfig.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/FindNCCL.cmake
               ${PROJECT_BINARY_DIR}/libzeroConfigVersion.cmake
         DESTINATION ${package_dir})
 

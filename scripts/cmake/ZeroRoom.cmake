@@ -1,20 +1,23 @@
-# zero_room, zero_library, zero_test, zero_bench: what a room's own CMakeLists.txt is written with.
+# zero_room, zero_backend, zero_library, zero_test, zero_bench: what a room's own CMakeLists.txt is
+# written with.
 
 # The flags of every target of ours; never exported.
 add_library(zero_flags INTERFACE)
-target_compile_options(zero_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-                       -ffp-contract=off)  # a*b+c is fused only where the code says so
+function(zero_host_options)  # for C++ alone: ZeroCuda.cmake says what nvcc is told
+  target_compile_options(zero_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGV}>")
+endfunction()
+zero_host_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                  -ffp-contract=off)  # a*b+c is fused only where the code says so
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(zero_flags INTERFACE -Wno-restrict)  # false positives: GCC bug 105651
+  zero_host_options(-Wno-restrict)  # false positives: GCC bug 105651
 endif()
 if(ZERO_WERROR)
-  target_compile_options(zero_flags INTERFACE -Werror)
+  zero_host_options(-Werror)
 endif()
 if(ZERO_SANITIZE)
   # Programs that count allocations replace operator new, which gcc then takes for the library's.
-  target_compile_options(zero_flags INTERFACE -Wno-mismatched-new-delete)
-  target_compile_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE} -fno-omit-frame-pointer
-                         -fno-sanitize-recover=all)
+  zero_host_options(-Wno-mismatched-new-delete -fsanitize=${ZERO_SANITIZE}
+                    -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(zero_flags INTERFACE -fsanitize=${ZERO_SANITIZE})
   # Instrumented vector code takes minutes to compile for each target: AVX2 and the baseline do.
   # Where another target is the baseline, Highway leaves that one in.
@@ -42,6 +45,24 @@ function(zero_room name)
   set_property(TARGET zero_${name} PROPERTY ZERO_ROOT_HEADERS ${ROOM_HEADERS})
 endfunction()
 
+# zero_backend(ROOM WHEN condition SOURCES s... ABSENT s... [LIBRARIES l...] [LINKS l...]
+#              [PACKAGES p...])
+# What of ROOM needs something that not every machine has, and its twin with the same symbols that
+# is compiled where the condition (a variable's name) is false. LIBRARIES are what the sources are
+# compiled with; LINKS what zero::zero is linked with; PACKAGES what a client of a static library
+# must find for that.
+function(zero_backend room)
+  cmake_parse_arguments(BACKEND "" "WHEN" "SOURCES;ABSENT;LIBRARIES;LINKS;PACKAGES" ${ARGN})
+  if(${BACKEND_WHEN})
+    target_sources(zero_${room} PRIVATE ${BACKEND_SOURCES})
+    target_link_libraries(zero_${room} PRIVATE ${BACKEND_LIBRARIES})
+    set_property(GLOBAL APPEND PROPERTY ZERO_BACKEND_LINKS ${BACKEND_LINKS})
+    set_property(GLOBAL APPEND PROPERTY ZERO_BACKEND_PACKAGES ${BACKEND_PACKAGES})
+  else()
+    target_sources(zero_${room} PRIVATE ${BACKEND_ABSENT})
+  endif()
+endfunction()
+
 # zero_library(rooms...): the one library a client links, zero::zero.
 function(zero_library)
   add_library(zero)
@@ -53,11 +74,11 @@ function(zero_library)
   endforeach()
   target_include_directories(zero PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(zero PUBLIC cxx_std_17)
-  # What backends found and need, of which no client's source sees anything.
-  get_property(libraries GLOBAL PROPERTY ZERO_LIBRARIES)
-  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy ${libraries}
+  get_property(links GLOBAL PROPERTY ZERO_BACKEND_LINKS)
+  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy ${links}
                         $<BUILD_INTERFACE:zero_flags>)
-  set_target_properties(zero PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+  set_target_properties(zero PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
+                        LINKER_LANGUAGE CXX)  # whatever its objects were compiled from
   set_property(GLOBAL PROPERTY ZERO_ROOMS ${ARGN})
 endfunction()
 

@@ -20,7 +20,8 @@ FORBIDDEN = {
 TABLE_OF_STAGES = ("partition/include/zero/partition/sharding_policy.hpp",
                    "partition/src/sharding_policy.cpp")
 # Files of a backend may say whose backend they are.
-OWN_FOLDER = {"cuda": ("_cuda.", "/cuda/"), "nccl": ("/nccl/",), "mpi": ("/mpi/",)}
+OWN_FOLDER = {"cuda": ("_cuda.", "/cuda/", "/cuda.hpp"), "nccl": ("/nccl/", "/nccl.hpp"),
+              "mpi": ("/mpi/", "/mpi.hpp")}
 
 EMPTY_NAMES = ("manager", "helper", "utils", "util", "handler", "wrapper", "context", "info",
                "data")
@@ -50,6 +51,8 @@ def parts(identifier):
 
 
 def allowed_word(source, word, identifier):
+    if identifier.startswith("__"):
+        return True  # the compiler's own
     if word == "stage" and source.path in TABLE_OF_STAGES:
         return True
     if word == "shard" and source.room == "collectives":

@@ -36,6 +36,7 @@ void add(typed_span values, std::uint64_t i, float what) {
 struct toy_loop {
   sharded_optimizer& optimizer;
   const toy_run& run;
+  const launch_function& launch;
   int rank;
   int last_rank;
   std::vector<std::vector<float>> seen;  // what the forward saw, by parameter
@@ -59,8 +60,10 @@ struct toy_loop {
     for (std::size_t i = 0; i < count_of(unit); ++i) {
       const const_typed_span values = gathered.parameter(i);
       std::vector<float>& copy = seen[first_of(unit) + i];
-      copy.resize(values.count);
-      for (std::uint64_t e = 0; e < values.count; ++e) copy[e] = load(values, e);
+      launch([&copy, values] {
+        copy.resize(values.count);
+        for (std::uint64_t e = 0; e < values.count; ++e) copy[e] = load(values, e);
+      });
     }
   }
 
@@ -70,11 +73,14 @@ struct toy_loop {
     for (std::size_t i = 0; i < count_of(unit); ++i) {
       const typed_span g = gradients.gradient(i);
       const std::size_t parameter = first_of(unit) + i;
-      for (std::uint64_t e = 0; e < g.count; ++e) {
-        double value = toy_gradient(rank, step, micro, parameter, e, seen[parameter][e]);
-        if (step == run.bad_step && rank == last_rank && e == 0) value = INFINITY;
-        add(g, e, static_cast<float>(value * optimizer.loss_scale()));
-      }
+      const float scale = optimizer.loss_scale();
+      launch([this, g, parameter, step, micro, scale] {
+        for (std::uint64_t e = 0; e < g.count; ++e) {
+          double value = toy_gradient(rank, step, micro, parameter, e, seen[parameter][e]);
+          if (step == run.bad_step && rank == last_rank && e == 0) value = INFINITY;
+          add(g, e, static_cast<float>(value * scale));
+        }
+      });
     }
     optimizer.reduce(unit);
   }
@@ -117,11 +123,18 @@ double toy_gradient(int rank, int step, int micro, std::size_t parameter, std::u
 }
 
 toy_result train_toy(collectives::communicator& ranks, const toy_run& run) {
-  sharded_optimizer optimizer(ranks, toy_model(run.type), run.options);
+  const auto work = optim::make_host_processor();
+  return train_toy(
+      ranks, *work, [](const std::function<void()>& piece) { piece(); }, run);
+}
+
+toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
+                     const launch_function& launch, const toy_run& run) {
+  sharded_optimizer optimizer(ranks, work, toy_model(run.type), run.options);
   optimizer.initialize([](std::size_t parameter, std::uint64_t offset, span<float> values) {
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = toy_value(parameter, offset + i);
   });
-  toy_loop loop{optimizer, run, ranks.rank(), ranks.size() - 1, {}};
+  toy_loop loop{optimizer, run, launch, ranks.rank(), ranks.size() - 1, {}};
   loop.seen.resize(optimizer.layout().parameters().size());
   toy_result result;
   for (int step = 0; step < run.steps; ++step) {
@@ -130,17 +143,24 @@ toy_result train_toy(collectives::communicator& ranks, const toy_run& run) {
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
       for (int unit = loop.units() - 1; unit >= 0; --unit) loop.backward(unit, step, micro);
     }
-    const step_result r = optimizer.step(run.learning_rate);
-    result.norms.push_back(r.gradient_norm);
-    result.skipped.push_back(r.skipped);
+    optimizer.queue_step(run.learning_rate);
+    if (run.asks || step + 1 == run.steps) {
+      const step_result r = optimizer.last_step();
+      result.norms.push_back(r.gradient_norm);
+      result.skipped.push_back(r.skipped);
+    }
     if (run.evaluate_between) {
       optimizer.begin_micro_batch(pass::evaluate);
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
     }
-    if (step == 0) result.allocations_after_first_step = optimizer.allocations();
+    if (step == 0) {
+      result.allocations_after_first_step = optimizer.allocations();
+      result.traffic_after_first_step = optimizer.traffic();
+    }
   }
   result.allocations_at_end = optimizer.allocations();
   result.traffic = ranks.traffic();
+  result.traffic_at_end = optimizer.traffic();
   result.schedule = optimizer.schedule();
   result.memory = optimizer.memory();
   result.digest = optimizer.parameters_digest();

@@ -43,7 +43,8 @@ TEST(allocation, a_step_allocates_nothing) {
       model.embed_forward(tokens, 2, wte, wpe);
       for (int layer = 0; layer < 2; ++layer) model.block_forward(layer, p[std::size_t(layer)]);
       model.final_norm_forward(weight, bias);
-      const double loss = model.head_forward(wte, tokens);
+      double loss = 0;
+      model.head_forward(wte, tokens, &loss);
       model.head_backward(wte, wte, 1.0f);
       model.final_norm_backward(weight, weight, bias);
       for (int layer = 1; layer >= 0; --layer) {

@@ -82,17 +82,20 @@ inline block_gradients gradients_of(const tensor_set& set, int layer) {
   return block;
 }
 
-inline double forward(gpt& model, const tensor_set& p, const std::vector<std::int32_t>& tokens,
+inline double forward(trainer::model& model, const tensor_set& p,
+                      const std::vector<std::int32_t>& tokens,
                       const std::vector<std::int32_t>& targets, int sequences) {
   model.embed_forward(tokens, sequences, p.at("wte.weight"), p.at("wpe.weight"));
   for (int layer = 0; layer < model.config().layers; ++layer) {
     model.block_forward(layer, block_of(p, layer));
   }
   model.final_norm_forward(p.at("ln_f.weight"), p.at("ln_f.bias"));
-  return model.head_forward(p.at("wte.weight"), targets);
+  double loss = 0;
+  model.head_forward(p.at("wte.weight"), targets, &loss);
+  return loss;
 }
 
-inline void backward(gpt& model, const tensor_set& p, const tensor_set& g, float scale) {
+inline void backward(trainer::model& model, const tensor_set& p, const tensor_set& g, float scale) {
   model.head_backward(p.at("wte.weight"), g.at("wte.weight"), scale);
   model.final_norm_backward(p.at("ln_f.weight"), g.at("ln_f.weight"), g.at("ln_f.bias"));
   for (int layer = model.config().layers - 1; layer >= 0; --layer) {

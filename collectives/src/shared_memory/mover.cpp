@@ -106,7 +106,7 @@ bool mover::all_gather(const piece& p, const placement& own) {
 }
 
 // Stages this rank's pieces if peers cannot read them where they are; after the meeting all have.
-bool mover::stage_pieces(const piece& p, const placement& own) {
+bool mover::show_pieces(const piece& p, const placement& own) {
   if (!p.staged) return true;
   if (p.op.source == nowhere) {
     const std::uint64_t width = size_of(p.op.in);
@@ -130,7 +130,7 @@ const std::byte* mover::piece_for_me(const piece& p, const placement& own, int f
 }
 
 bool mover::reduce_scatter(const piece& p, const placement& own) {
-  if (!stage_pieces(p, own)) return false;
+  if (!show_pieces(p, own)) return false;
   for (std::size_t i = 0; i < from_.size(); ++i)
     from_[i] = piece_for_me(p, own, in_world_order_[i]);
   sum(from_.data(), from_.size(), p.op.in, own.out + p.at * size_of(p.op.out), p.op.out, p.count,
@@ -139,7 +139,7 @@ bool mover::reduce_scatter(const piece& p, const placement& own) {
 }
 
 bool mover::all_to_all(const piece& p, const placement& own) {
-  if (!stage_pieces(p, own)) return false;
+  if (!show_pieces(p, own)) return false;
   const std::uint64_t width = size_of(p.op.in);
   for (int i = 0; i < group_.size(); ++i) {
     copy_bytes(own.out + (static_cast<std::uint64_t>(i) * p.op.count + p.at) * width,

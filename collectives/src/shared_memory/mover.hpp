@@ -32,7 +32,7 @@ class mover {
   [[nodiscard]] bool all_to_all(const piece& p, const placement& own);
   [[nodiscard]] bool all_reduce(const piece& p, const placement& own);
   [[nodiscard]] bool broadcast(const piece& p, const placement& own);
-  [[nodiscard]] bool stage_pieces(const piece& p, const placement& own);
+  [[nodiscard]] bool show_pieces(const piece& p, const placement& own);
   [[nodiscard]] const std::byte* piece_for_me(const piece& p, const placement& own, int from) const;
   [[nodiscard]] bool needs_staging(std::uint64_t k, const operation& op) const noexcept;
   [[nodiscard]] std::byte* half(int rank, const piece& p) const noexcept;

@@ -4,6 +4,7 @@
 #include "same_training.hpp"
 #include "train_files.hpp"
 #include "trainer/blas.hpp"
+#include "trainer/gpt.hpp"
 #include "trainer/initial_values.hpp"
 #include "trainer/text.hpp"
 #include "trainer/token_file.hpp"
@@ -73,6 +74,10 @@ trainer::training_options trainer_options_of(const train_options& options) {
   return result;
 }
 
+std::unique_ptr<trainer::model> model_for(const trainer::training_options& options, int ranks) {
+  return std::make_unique<trainer::gpt>(options.model, trainer::model_options_of(options, ranks));
+}
+
 // Continues the beginning of the text.
 std::vector<std::int32_t> sample(trainer::training& training, const trainer::corpus& text,
                                  const train_options& o) {
@@ -91,7 +96,8 @@ class rank_run {
       : options_(options),
         ranks_(ranks),
         text_(text),
-        training_(ranks, trainer_options_of(options), text, values) {
+        training_(ranks, *work_, model_for(trainer_options_of(options), ranks.size()),
+                  trainer_options_of(options), text, values) {
     if (options.trace_file.empty()) return;
     recorder_.emplace(trace_capacity);
     ranks.set_trace(&*recorder_);
@@ -144,6 +150,7 @@ class rank_run {
   collectives::communicator& ranks_;
   const trainer::corpus& text_;
   std::optional<trace_recorder> recorder_;
+  std::unique_ptr<optim::processor> work_ = optim::make_host_processor();
   trainer::training training_;
   std::vector<trainer::training_step> done_;
   rank_figures figures_;

@@ -31,9 +31,14 @@ std::string line(const char* name, double value) {
 }
 
 void describe(const engine_options& o, lines& out) {
-  out.push_back(line("parameters sharded", is_sharded(o.policy.parameters)));
-  out.push_back(line("gradients sharded", is_sharded(o.policy.gradients)));
-  out.push_back(line("optimizer sharded", is_sharded(o.policy.optimizer)));
+  const auto sharded = [&](const char* what, partition::sharded_over over) {
+    out.push_back(std::string(what) + " sharded over = " + partition::name_of(over));
+  };
+  sharded("parameters", o.policy.parameters);
+  sharded("gradients", o.policy.gradients);
+  sharded("optimizer", o.policy.optimizer);
+  out.push_back(line("secondary parameters", o.policy.secondary_parameters));
+  out.push_back(line("ranks of a group", has_groups(o.policy) ? o.policy.group_size : 0));
   out.push_back(line("gradient storage fp32", o.gradients == gradient_storage::fp32));
   out.push_back(std::string("algorithm = ") + optim::name_of(o.algorithm));
   for (std::size_t i = 0; i < o.groups.size(); ++i) {

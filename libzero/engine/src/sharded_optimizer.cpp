@@ -44,12 +44,22 @@ void gathered_unit::release() noexcept {
 }
 
 sharded_optimizer::sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
-                                     engine_options options)
-    : state_(std::make_unique<state>(ranks, std::move(model), std::move(options))) {}
+                                     engine_options options) {
+  auto host = optim::make_host_processor();
+  optim::processor& work = *host;
+  state_ =
+      std::make_unique<state>(ranks, work, std::move(host), std::move(model), std::move(options));
+}
+
+sharded_optimizer::sharded_optimizer(collectives::communicator& ranks, optim::processor& work,
+                                     partition::model_spec model, engine_options options)
+    : state_(std::make_unique<state>(ranks, work, nullptr, std::move(model), std::move(options))) {}
 
 sharded_optimizer::~sharded_optimizer() = default;
 
 void sharded_optimizer::initialize(const fill_function& fill) { state_->initialize(fill); }
+
+zero::stream& sharded_optimizer::stream() noexcept { return state_->queue; }
 
 void sharded_optimizer::begin_micro_batch(pass kind) { state_->begin(kind); }
 
@@ -70,9 +80,17 @@ void sharded_optimizer::reduce(int unit) {
   state_->reduce(unit);
 }
 
-step_result sharded_optimizer::step(float learning_rate) { return state_->step(learning_rate); }
+void sharded_optimizer::queue_step(float learning_rate) { state_->queue_step(learning_rate); }
 
-float sharded_optimizer::loss_scale() const noexcept { return state_->scale.value(); }
+step_result sharded_optimizer::last_step() {
+  state_->settle();
+  return state_->last_result;
+}
+
+float sharded_optimizer::loss_scale() {
+  if (state_->options.loss_scale.dynamic) state_->settle();
+  return state_->scale.value();
+}
 
 namespace {
 
@@ -148,16 +166,36 @@ schedule_report sharded_optimizer::schedule() const noexcept { return state_->ke
 std::uint64_t sharded_optimizer::allocations() const noexcept {
   return state_->statistics.allocations();
 }
-void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept { state_->trace = recorder; }
+collectives::traffic sharded_optimizer::traffic() const noexcept {
+  return state_->groups.traffic();
+}
+
+void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
+  state_->trace = recorder;
+  try {
+    state_->wait_all();
+    state_->groups.set_trace(recorder);
+  } catch (...) {
+    // A poisoned communicator has nothing more to record.
+  }
+}
 
 memory_report sharded_optimizer::predict(const partition::model_spec& model,
-                                         const engine_options& options, int world_size) {
+                                         const engine_options& options, int world_size,
+                                         memory_place place) {
   const partition::layout layout(model, layout_options_of(options, world_size));
-  const partition::memory_plan plan(layout, plan_options_of(options));
+  const partition::memory_plan plan(layout, plan_options_of(options, place));
   memory_report report;
   report.predicted = plan.bytes();
   report.predicted_peak = plan.peak();
   return report;
+}
+
+partition::communication_plan sharded_optimizer::predict_communication(
+    const partition::model_spec& model, const engine_options& options, int world_size) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
+  return partition::plan_communication(layout, plan, options.accumulate);
 }
 
 }  // namespace zero

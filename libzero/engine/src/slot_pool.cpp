@@ -8,13 +8,17 @@ using partition::no_slot;
 
 slot_pool::slot_pool(memory_resource& resource, memory_statistics& statistics,
                      const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes,
-                     addressing how)
-    : mappings_(how == addressing::stable ? resource.mappings() : nullptr) {
+                     addressing how, stream& users)
+    : mappings_(how == addressing::stable ? resource.mappings() : nullptr),
+      users_(users),
+      apart_from_host_(resource.place() != memory_place::host) {
   if (how == addressing::stable && mappings_ == nullptr) {
     throw invalid_argument("[engine.slot_pool] stable addressing: this memory cannot be mapped");
   }
   for (const std::uint64_t bytes : plan.slot_bytes) {
-    slots_.push_back({buffer(resource, statistics, memory_account::buffers, bytes), bytes, -1, 0});
+    one_slot& made = slots_.emplace_back();
+    made.memory = buffer(resource, statistics, memory_account::buffers, bytes);
+    made.bytes = bytes;
   }
   units_.resize(unit_bytes.size());
   for (std::size_t unit = 0; unit < units_.size(); ++unit) {
@@ -26,6 +30,13 @@ slot_pool::slot_pool(memory_resource& resource, memory_statistics& statistics,
 }
 
 slot_pool::~slot_pool() {
+  for (one_slot& s : slots_) {
+    try {
+      unmap(s);
+    } catch (...) {
+      // The range goes with the process; what is behind it is freed with the slot.
+    }
+  }
   for (const place_of_unit& unit : units_) {
     if (unit.range != nullptr) mappings_->unreserve(unit.range, unit.bytes);
   }
@@ -74,8 +85,13 @@ void slot_pool::clear() noexcept {
 void slot_pool::hold(int unit) {
   const place_of_unit& place = at(unit);
   one_slot& s = slots_[place.slot];
-  if (s.holds == 0 && mappings_ != nullptr) {
+  if (mappings_ != nullptr && s.mapped != unit) {
+    for (one_slot& other : slots_) {
+      if (other.mapped == unit) unmap(other);  // it has moved
+    }
+    unmap(s);
     mappings_->map(place.range, s.memory.data(), place.bytes);
+    s.mapped = unit;
   }
   ++s.holds;
 }
@@ -83,7 +99,17 @@ void slot_pool::hold(int unit) {
 void slot_pool::drop(int unit) {
   const place_of_unit& place = at(unit);
   one_slot& s = slots_[place.slot];
-  if (--s.holds == 0 && mappings_ != nullptr) mappings_->unmap(place.range, place.bytes);
+  if (--s.holds > 0 || mappings_ == nullptr) return;
+  s.last_used = users_.record();
+  if (!apart_from_host_) unmap(s);
+}
+
+void slot_pool::unmap(one_slot& s) {
+  if (s.mapped < 0) return;
+  s.last_used.wait();
+  const place_of_unit& seen = at(s.mapped);
+  mappings_->unmap(seen.range, seen.bytes);
+  s.mapped = -1;
 }
 
 std::byte* slot_pool::memory(std::size_t slot) const noexcept {

@@ -4,9 +4,11 @@
 //
 // A slot is held while somebody uses it, and keeps its unit afterwards until another takes it.
 // With stable addressing every unit has a reserved range of addresses into which its slot is
-// mapped while held.
+// mapped while held; on a device, which may still be at work there, until the slot is next needed
+// for another unit.
 
 #include <zero/base/buffer.hpp>
+#include <zero/base/stream.hpp>
 #include <zero/engine/options.hpp>
 #include <zero/partition/memory_plan.hpp>
 
@@ -19,9 +21,11 @@ namespace zero {
 class slot_pool {
  public:
   // Allocates the slots of `plan`. unit_bytes[u] is what unit u needs, 0 for nothing. Throws
-  // invalid_argument when `how` is stable and the resource has no mappings.
+  // invalid_argument when `how` is stable and the resource has no mappings. What the client does
+  // with a unit it holds is queued on `users`.
   slot_pool(memory_resource& resource, memory_statistics& statistics,
-            const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes, addressing how);
+            const partition::slot_plan& plan, span<const std::uint64_t> unit_bytes, addressing how,
+            stream& users);
   slot_pool(const slot_pool&) = delete;
   slot_pool& operator=(const slot_pool&) = delete;
   ~slot_pool();
@@ -56,6 +60,8 @@ class slot_pool {
     std::uint64_t bytes = 0;
     int unit = -1;
     int holds = 0;
+    int mapped = -1;       // the unit at whose addresses the slot is seen
+    completion last_used;  // of what users had queued when it was dropped
   };
   struct place_of_unit {
     std::uint64_t bytes = 0;
@@ -66,7 +72,11 @@ class slot_pool {
     return units_[static_cast<std::size_t>(unit)];
   }
 
+  void unmap(one_slot& s);
+
   address_space* mappings_ = nullptr;
+  stream& users_;
+  bool apart_from_host_;
   std::vector<one_slot> slots_;
   std::vector<place_of_unit> units_;
 };

@@ -2,19 +2,21 @@
 // sharded_optimizer::state: what one rank holds, and the verbs as its member functions. Each verb
 // is defined in the file of its name.
 
+#include "rank_groups.hpp"
 #include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
 #include <zero/base/trace.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
 #include <zero/optim/loss_scale.hpp>
-#include <zero/optim/update.hpp>
+#include <zero/optim/processor.hpp>
 #include <zero/partition/memory_plan.hpp>
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace zero {
@@ -34,39 +36,50 @@ struct bucket_storage {
   buffer gradient;
   buffer gradient_shard;
   buffer optimizer;
+  buffer secondary;
   std::vector<update_run> runs;
-  completion reduced;    // of the latest reduction
-  completion published;  // of the latest publication
+  completion reduced;            // of the latest reduction
+  completion exchanged;          // of the latest exchange of reduced pieces
+  bool exchange_queued = false;  // in place, since the last step
+  completion published;          // of the latest publication
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
 
 struct unit_progress {
-  completion gathered;  // of the latest gather into its slot
-  int calls = 0;        // of reduce since the last step
-  int reductions = 0;   // of those, carried out
-  bool zeroed = false;  // its full gradients are zero or hold this micro-batch's
-  bool open = false;    // its gradients were taken and not reduced since
+  completion gathered;     // of the latest gather into its slot
+  int calls = 0;           // of reduce since the last step
+  int reductions = 0;      // of those, carried out
+  bool zeroed = false;     // its full gradients are zero or hold this micro-batch's
+  bool open = false;       // its gradients were taken and not reduced since
+  bool secondary = false;  // its secondary parameters are those of this step
 };
 
 struct sharded_optimizer::state {
-  state(collectives::communicator& communicator, partition::model_spec model,
+  // `own_processor` is kept where it is not null; `processor` is it then.
+  state(collectives::communicator& communicator, optim::processor& processor,
+        std::unique_ptr<optim::processor> own_processor, partition::model_spec model,
         engine_options wanted);
   ~state();
 
   // Members below are destroyed in reverse: buffers before the statistics they report to.
   collectives::communicator& ranks;
+  const std::unique_ptr<optim::processor> host_work;
+  optim::processor& work;  // everything done to memory, in order
+  zero::stream& queue;     // its stream: what waits and is waited for
   const engine_options options;
   const partition::layout layout;
   const partition::memory_plan plan;
+  rank_groups groups;
   memory_statistics statistics;
   std::vector<bucket_storage> buckets;
   slot_pool parameter_slots;
   slot_pool gradient_slots;
   std::array<buffer, 2> reduced_staging;
   buffer gathered_gradient;
-  buffer exchange;
+  buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
+  buffer host_staging;  // empty where the host reaches staging
 
   std::vector<unit_progress> units;
   std::vector<std::size_t> first_parameter;  // registration index of each unit's first
@@ -78,26 +91,51 @@ struct sharded_optimizer::state {
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
+  completion decided;             // of reading back the decision of the last step
+  bool undecided = false;         // that has not been waited for
+  optim::step_decision decision;  // as read back, where there is no host_staging
+  step_result last_result;
   schedule_report kept;
   seconds_by_phase seconds{};
   trace_recorder* trace = nullptr;
 
   [[nodiscard]] bool alone() const noexcept { return ranks.size() == 1; }
-  [[nodiscard]] std::uint64_t own_offset(const partition::bucket& b) const noexcept {
-    return b.shard * static_cast<std::uint64_t>(ranks.rank());
+  // This rank's pieces of what is sharded over `over`.
+  [[nodiscard]] partition::piece_run held(partition::sharded_over over) const noexcept {
+    return plan.groups().held(over, ranks.rank());
   }
 
   // ---- where things are ----
   // The full bucket as the client may see it while its unit is held.
   [[nodiscard]] typed_span full_parameters(std::size_t bucket) const noexcept;
-  // This rank's shard of the parameters, wherever they rest.
-  [[nodiscard]] typed_span own_parameters(std::size_t bucket) const noexcept;
+  // This rank's shard of the parameters if they are cut over `over`, within what rests; which is
+  // over no more ranks.
+  [[nodiscard]] typed_span parameters_over(std::size_t bucket,
+                                           partition::sharded_over over) const noexcept;
+  [[nodiscard]] typed_span secondary_parameters(std::size_t bucket) const noexcept;
   // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
   [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
   [[nodiscard]] typed_span seen_gradient(std::size_t bucket) const noexcept;
-  // This rank's reduced shard; valid once landed.
-  [[nodiscard]] typed_span reduced_shard(std::size_t bucket) const noexcept;
+  // This rank's reduced piece; valid once landed.
+  [[nodiscard]] typed_span reduced_piece(std::size_t bucket) const noexcept;
+  // The run it is part of, where that is exchanged in place (updated_from::around).
+  [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
   // Array 0 is the master weights, then come the states; each as long as the update walks.
+  [[nodiscard]] optim::step_decision* decision_here() const noexcept {
+    return exchange.as<optim::step_decision>();
+  }
+  [[nodiscard]] optim::step_vote* votes() const noexcept {
+    return reinterpret_cast<optim::step_vote*>(exchange.as<std::byte>() +
+                                               partition::decision_bytes);
+  }
+  [[nodiscard]] float* host_values() const noexcept {
+    return host_staging ? host_staging.as<float>() : staging.as<float>();
+  }
+  [[nodiscard]] optim::step_decision* decision_read() noexcept {
+    return host_staging ? reinterpret_cast<optim::step_decision*>(host_staging.as<std::byte>() +
+                                                                  partition::staging_bytes)
+                        : &decision;
+  }
   [[nodiscard]] float* master(std::size_t bucket) const noexcept;
   [[nodiscard]] float* optimizer_state(std::size_t bucket, int index) const noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
@@ -106,6 +144,9 @@ struct sharded_optimizer::state {
   void begin(pass kind);
   void gather(int unit);
   void queue_gather(int unit, std::size_t slot);
+  void keep_secondary(int unit);
+  // What is queued from now on runs after every gather, so that shards may change.
+  void wait_gathered();
   void gather_ahead();
   [[nodiscard]] bool must_gather(int unit, std::size_t planned) const noexcept;
   void release(int unit);
@@ -117,27 +158,26 @@ struct sharded_optimizer::state {
   void reduce_alone(std::size_t bucket, bool first);
   void queue_reduce(std::size_t bucket, bool first);
   void land(std::size_t staging_index);
+  void queue_exchange(std::size_t bucket);
   void finish_reductions();
 
-  struct clip_result {
-    double norm = 0.0;
-    bool finite = true;
-    float gradient_scale = 1.0F;
-  };
-  [[nodiscard]] clip_result clip(float learning_rate);
-
-  void update(std::size_t bucket, float learning_rate, float gradient_scale);
+  void clip(float learning_rate);
+  void update(std::size_t bucket, float learning_rate);
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
   void wait_published();
 
-  step_result step(float learning_rate);
+  void queue_step(float learning_rate);
+  // Blocks until it is known what became of the last step. Throws desync where ranks differed.
+  void settle();
 
   // ---- master weights ----
   void initialize(const fill_function& fill);
-  void fill_pieces(std::size_t bucket, int rank, std::uint64_t base, const fill_function& fill);
-  [[nodiscard]] span<const float> read_master(std::size_t bucket, int owner, std::uint64_t at,
-                                              std::uint64_t count);
+  void fill_piece(std::size_t bucket, int piece, const fill_function& fill);
+  [[nodiscard]] const float* read_master(std::size_t bucket, int piece, std::uint64_t at,
+                                         std::uint64_t count);
+  // What was gathered or kept of the parameters is about to be old.
+  void forget_gathered();
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
@@ -145,7 +185,13 @@ struct sharded_optimizer::state {
   void expect_none_held(const char* call) const;
 
   // ---- clocks ----
+  // Blocks until everything this rank has queued is done.
+  void wait_all();
+  // What is queued from now on runs after `what`.
   void wait(const completion& what);
+  // How a collective call is queued: after everything queued so far, and after `also`, for which
+  // the host does not wait.
+  [[nodiscard]] collectives::call call_of(const char* name, int tag, const completion& also = {});
   void note(phase where, int unit, std::int64_t begin);
 
  private:
@@ -171,7 +217,8 @@ class verb_timer {
 };
 
 // What the plan of `options` is made from.
-[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options);
+[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options,
+                                                      memory_place place);
 [[nodiscard]] partition::layout_options layout_options_of(const engine_options& options,
                                                           int world_size);
 

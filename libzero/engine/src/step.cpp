@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 namespace zero {
 
@@ -18,7 +19,10 @@ void sharded_optimizer::state::expect_none_held(const char* call) const {
   }
 }
 
-step_result sharded_optimizer::state::step(float learning_rate) {
+// Every rank queues the same whatever the decision will be: one that is not to be applied leaves
+// everything as it is where the update runs, so the host need not know it.
+void sharded_optimizer::state::queue_step(float learning_rate) {
+  settle();
   expect_none_held("step");
   if (!std::isfinite(learning_rate)) {
     throw invalid_argument("[engine.step] the learning rate is not finite");
@@ -31,29 +35,60 @@ step_result sharded_optimizer::state::step(float learning_rate) {
     const verb_timer timer(*this, phase::reduce, -1);
     finish_reductions();
   }
-  const clip_result clipped = clip(learning_rate);
-  step_result result;
-  result.gradient_norm = clipped.norm;
-  result.skipped = !clipped.finite;
-  result.loss_scale = scale.value();
-  if (clipped.finite) {
-    ++steps;
-    parameter_slots.clear();  // what was gathered is about to be old
-    for (std::size_t index = 0; index < buckets.size(); ++index) {
-      if (!buckets[index].shape->trainable) continue;
-      update(index, learning_rate, clipped.gradient_scale);
-      publish(index);
-    }
+  clip(learning_rate);
+  // Only operations over the same ranks are in order with each other.
+  wait_gathered();
+  wait_published();
+  forget_gathered();
+  for (std::size_t index = 0; index < buckets.size(); ++index) {
+    if (!buckets[index].shape->trainable) continue;
+    update(index, learning_rate);
+    publish(index);
+    buckets[index].exchange_queued = false;
   }
-  result.step = steps;
-  scale.record(!clipped.finite);
   for (unit_progress& unit : units) {
     unit.calls = 0;
     unit.reductions = 0;
     unit.zeroed = false;
   }
   begin(pass::train);
-  return result;
+}
+
+void sharded_optimizer::state::settle() {
+  if (!std::exchange(undecided, false)) return;
+  decided.wait();
+  const optim::step_decision& now = *decision_read();
+  last_result.step = steps = now.steps;
+  last_result.gradient_norm = now.norm;
+  last_result.skipped = now.applied == 0;
+  last_result.loss_scale = scale.value();
+  if (now.dissenting == 0) {
+    scale.record(now.finite == 0);
+    return;
+  }
+  const optim::step_vote* all = votes();
+  std::vector<optim::step_vote> read;
+  if (host_staging) {
+    read.resize(static_cast<std::size_t>(ranks.size()));
+    work.read(all, read.data(), read.size() * sizeof(optim::step_vote));
+    queue.record().wait();
+    all = read.data();
+  }
+  std::vector<int> others;
+  // Votes lie in the order of pieces, of which rank 0 owns the first.
+  for (int rank = 1; rank < ranks.size(); ++rank) {
+    const optim::step_vote& vote = all[plan.groups().piece_of(rank)];
+    if (vote.learning_rate != all[0].learning_rate || vote.reductions != all[0].reductions) {
+      others.push_back(rank);
+    }
+  }
+  const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
+  throw desync(
+      "[engine.step] rank " + format_ranks(others) +
+          " steps otherwise than rank 0: learning rate " + std::to_string(other.learning_rate) +
+          " after " + std::to_string(other.reductions) + " reductions, not " +
+          std::to_string(all[0].learning_rate) + " after " + std::to_string(all[0].reductions),
+      others);
 }
 
 }  // namespace zero

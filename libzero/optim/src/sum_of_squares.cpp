@@ -8,12 +8,13 @@
 // After foreach_target.h:
 #include "elementwise_check.hpp"
 #include "lanes-inl.hpp"
+#include "pairwise_sum.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace zero::optim {
 namespace HWY_NAMESPACE {
 
-constexpr std::size_t partials = 16;
+constexpr std::size_t partials = detail::sum_partials;
 
 // Adds the squares of the 16-element groups that `count` holds whole to partial[element mod 16]. A
 // square of an fp32 number is exact in fp64, so it does not matter whether it is fused with the
@@ -45,17 +46,23 @@ void add_whole_groups(const T* values, std::size_t count, double* HWY_RESTRICT p
 }
 
 template <class T>
-double sum_of(const T* values, std::size_t count) {
+double sum_of_block(const T* values, std::size_t count) {
   double partial[partials] = {};
   add_whole_groups(values, count, partial);
   for (std::size_t i = count / partials * partials; i < count; ++i) {
     const double value = to_float(values[i]);
     partial[i % partials] += value * value;
   }
-  for (std::size_t width = partials / 2; width > 0; width /= 2) {
-    for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
+  return detail::fold_partials(partial);
+}
+
+template <class T>
+double sum_of(const T* values, std::size_t count) {
+  detail::pairwise_sum blocks;
+  for (std::size_t i = 0; i < count; i += detail::sum_block) {
+    blocks.add(sum_of_block(values + i, HWY_MIN(count - i, detail::sum_block)));
   }
-  return partial[0];
+  return blocks.total();
 }
 
 double sum_of_squares_on_target(const const_typed_span& values) {

@@ -6,6 +6,10 @@
 // order; ranks that do not are told so (desync) before wrong bytes are used. After an error from a
 // collective the object can only be destroyed.
 //
+// All work on memory is queued on the stream of one processor, and so is what the client does with
+// gathered parameters and gradients: on the host it is done when a call returns; on a device the
+// client queues its own kernels on stream() and the host waits only where a call says so.
+//
 // Nothing is allocated after construction but by full_parameters().
 
 #include <zero/base/hash.hpp>
@@ -15,6 +19,8 @@
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/options.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/optim/processor.hpp>
+#include <zero/partition/communication_plan.hpp>
 #include <zero/partition/layout.hpp>
 
 #include <cstdint>
@@ -97,10 +103,15 @@ class sharded_optimizer {
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
-  // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this.
+  // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this;
+  // groups of ranks are split from it with the deadline that it has now.
   // Parameters are zero until initialize().
   sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
                     engine_options options);
+  // On a device: `work` must reach the memory of `ranks` and outlive this. Throws invalid_argument
+  // where the two are not of one place.
+  sharded_optimizer(collectives::communicator& ranks, optim::processor& work,
+                    partition::model_spec model, engine_options options);
   sharded_optimizer(const sharded_optimizer&) = delete;
   sharded_optimizer& operator=(const sharded_optimizer&) = delete;
   ~sharded_optimizer();
@@ -111,17 +122,21 @@ class sharded_optimizer {
   using fill_function = std::function<void(std::size_t, std::uint64_t, span<float>)>;
   void initialize(const fill_function& fill);
 
+  // Where clients queue their own work between the calls below; see the head of this file.
+  [[nodiscard]] zero::stream& stream() noexcept;
+
   // ---- one micro-batch ----
   // Says where in the schedule the client is. Call before the first gather of each micro-batch.
   // Throws invalid_argument if gradients were added to kept ones (reduce_at::boundary) and the
   // unit was not reduced.
   void begin_micro_batch(pass kind = pass::train);
 
-  // Blocks until the unit's parameters are whole, and queues what comes next in the schedule.
+  // The unit's parameters are whole for what follows on stream(); queues what comes next in the
+  // schedule. Blocks on the host until they are, on a device only as far as peers are to be told.
   // Throws invalid_argument when units are held so that no slot is left, naming them.
   [[nodiscard]] gathered_unit gather(int unit);
 
-  // The unit's gradient buffers. Blocks while the slot's previous reduction is under way. Throws
+  // The unit's gradient buffers, free once the slot's previous reduction is done. Throws
   // invalid_argument once the unit was reduced options.accumulate times, until the next step.
   [[nodiscard]] unit_gradients gradients(int unit);
 
@@ -136,13 +151,24 @@ class sharded_optimizer {
   // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
   // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
   // that is not finite and while a unit is held.
-  step_result step(float learning_rate);
+  step_result step(float learning_rate) {
+    queue_step(learning_rate);
+    return last_step();
+  }
+
+  // The two halves of step, for clients on a device: queue_step waits for nothing but what became
+  // of the step before; last_step blocks until it is known what became of this one. An error of
+  // the step is thrown by last_step or the next call that needs to know.
+  void queue_step(float learning_rate);
+  step_result last_step();
 
   // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
-  [[nodiscard]] float loss_scale() const noexcept;
+  // Blocks for the last step where the scale depends on it (loss_scale_options::dynamic).
+  [[nodiscard]] float loss_scale();
 
   // ---- all parameters ----
-  // Gathers the whole model on every rank until the region ends. Collective; allocates the full
+  // Gathers the whole model on every rank, for what follows on stream(), until the region ends, in
+  // the memory of the communicator. Collective; blocks; allocates the full
   // size of what is sharded, beside the predicted memory. No unit may be held.
   [[nodiscard]] full_parameters_region full_parameters();
 
@@ -162,12 +188,20 @@ class sharded_optimizer {
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   [[nodiscard]] schedule_report schedule() const noexcept;
   [[nodiscard]] std::uint64_t allocations() const noexcept;
-  // Records the verbs on the compute lane. nullptr stops.
+  // Of the communicator this was made with and of those split from it for groups of ranks.
+  [[nodiscard]] collectives::traffic traffic() const noexcept;
+  // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
+  // off. nullptr stops. Blocks until what this rank has queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
 
   // Bytes by class that a rank of such a run would hold, without allocating anything.
   [[nodiscard]] static memory_report predict(const partition::model_spec& model,
-                                             const engine_options& options, int world_size);
+                                             const engine_options& options, int world_size,
+                                             memory_place place = memory_place::host);
+  // The collective operations of one step of `accumulate` micro-batches that keeps to the
+  // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
+  [[nodiscard]] static partition::communication_plan predict_communication(
+      const partition::model_spec& model, const engine_options& options, int world_size);
 
  private:
   friend class gathered_unit;
