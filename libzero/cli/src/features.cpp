@@ -1,6 +1,7 @@
 #include "features.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/mpi.hpp>
 #include <zero/collectives/shared_memory.hpp>
 #include <zero/collectives/single.hpp>
 
@@ -26,6 +27,7 @@ std::vector<std::string> working_backends() {
     // absent here; info says so by leaving it out
   }
   names.emplace_back(collectives::make_single()->backend());
+  if (collectives::mpi_compiled()) names.emplace_back("mpi");
   return names;
 }
 

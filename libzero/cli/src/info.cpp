@@ -4,6 +4,8 @@
 #include "subcommands.hpp"
 #include "version.hpp"
 
+#include <zero/collectives/mpi.hpp>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,14 +15,15 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json describe() {
-  return {{"schema", "zero.info/1"},
-          {"version", version},
-          {"cuda", {{"compiled", compiled_in.cuda}, {"devices", 0}}},
-          {"nccl", compiled_in.nccl},
-          {"mpi", compiled_in.mpi},
-          {"io_uring", compiled_in.io_uring},
-          {"simd", simd_targets()},
-          {"backends", working_backends()}};
+  return {
+      {"schema", "zero.info/1"},
+      {"version", version},
+      {"cuda", {{"compiled", compiled_in.cuda}, {"devices", 0}}},
+      {"nccl", compiled_in.nccl},
+      {"mpi", {{"compiled", collectives::mpi_compiled()}, {"version", collectives::mpi_version()}}},
+      {"io_uring", compiled_in.io_uring},
+      {"simd", simd_targets()},
+      {"backends", working_backends()}};
 }
 
 void print(const json& described) {
@@ -32,7 +35,8 @@ void print(const json& described) {
              fmt::join(described["simd"].get<std::vector<std::string>>(), ", "));
   fmt::print("  cuda       {}\n", yes_or_no(compiled_in.cuda));
   fmt::print("  nccl       {}\n", yes_or_no(compiled_in.nccl));
-  fmt::print("  mpi        {}\n", yes_or_no(compiled_in.mpi));
+  fmt::print("  mpi        {}\n",
+             collectives::mpi_compiled() ? collectives::mpi_version() : yes_or_no(false));
   fmt::print("  io_uring   {}\n", yes_or_no(compiled_in.io_uring));
 }
 

@@ -55,8 +55,10 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                      {"reduce_scatter", a_step(own.traffic.reduce_scatter)},
                                      {"all_reduce", a_step(own.traffic.all_reduce)},
                                      {"broadcast", a_step(own.traffic.broadcast)},
+                                     {"all_to_all", a_step(own.traffic.all_to_all)},
                                      {"calls", a_step(own.traffic.calls)},
-                                     {"staged", a_step(own.traffic.staged)}});
+                                     {"staged", a_step(own.traffic.staged)},
+                                     {"crossed", a_step(own.traffic.crossed)}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
     line["offload_io"].push_back({{"rank", rank},
                                   {"host_to_device", 0},
@@ -109,9 +111,16 @@ std::vector<rank_figures> exchange(collectives::communicator& ranks, const rank_
 
 collectives::traffic difference(const collectives::traffic& later,
                                 const collectives::traffic& earlier) {
-  return {later.all_gather - earlier.all_gather, later.reduce_scatter - earlier.reduce_scatter,
-          later.all_reduce - earlier.all_reduce, later.broadcast - earlier.broadcast,
-          later.calls - earlier.calls,           later.staged - earlier.staged};
+  collectives::traffic more;
+  more.all_gather = later.all_gather - earlier.all_gather;
+  more.reduce_scatter = later.reduce_scatter - earlier.reduce_scatter;
+  more.all_reduce = later.all_reduce - earlier.all_reduce;
+  more.broadcast = later.broadcast - earlier.broadcast;
+  more.all_to_all = later.all_to_all - earlier.all_to_all;
+  more.calls = later.calls - earlier.calls;
+  more.staged = later.staged - earlier.staged;
+  more.crossed = later.crossed - earlier.crossed;
+  return more;
 }
 
 std::uint64_t peak_resident_bytes() {
