@@ -26,6 +26,11 @@ macro(zero_backend_needs)
   if("NCCL::nccl" IN_LIST links)
     string(APPEND ZERO_PC_LIBS " ${NCCL_LIBRARY}")
   endif()
+  foreach(link IN LISTS links)  # libraries that have no package of their own are named by path
+    if(IS_ABSOLUTE "${link}")
+      string(APPEND ZERO_PC_LIBS " ${link}")
+    endif()
+  endforeach()
 endmacro()
 
 # A static library hands what it needs on to whoever links it; a shared one has it already.
