@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -48,8 +49,8 @@ std::uint64_t record_store::transfers::checksum(std::size_t record, std::uint64_
   return checksum64(memory, place.bytes, seed);
 }
 
-void record_store::transfers::check(direction way, std::size_t record, const void* memory) const {
-  if (error_ != nullptr) std::rethrow_exception(error_);
+void record_store::transfers::check(direction way, std::size_t record, const void* memory) {
+  if (error_ != nullptr) throw_error();
   if (record >= records_.size()) {
     throw invalid_argument(name_of(record) + " of " + std::to_string(records_.size()));
   }
@@ -79,7 +80,7 @@ std::uint64_t record_store::transfers::queue(direction way, std::size_t record, 
     e.now = {checksum(record, generation, memory), generation, true};
   }
   const std::uint64_t ticket = ++queued_;
-  at(ticket) = {way, record, memory, e.now, false, {}};
+  at(ticket) = {way, record, memory, e.now, false};
   ++e.under_way;
   e.last_way = way;
   direction_count& count = counts(way);
@@ -90,43 +91,48 @@ std::uint64_t record_store::transfers::queue(direction way, std::size_t record, 
   return ticket;
 }
 
-void record_store::transfers::pump(transfer_queue::wait_for how) {
+void record_store::transfers::collect(transfer_queue::wait_for how) {
   std::size_t count = 0;
   try {
     count = queue_.finish(outcomes_, how);
   } catch (const error&) {  // the engine itself: nothing more is to be had from it
+    engine_failed_ = true;
     if (error_ == nullptr) error_ = std::current_exception();
-    throw;
   }
   for (std::size_t i = 0; i < count; ++i) {
     operation& op = at(outcomes_[i].tag);
     op.arrived = true;
-    op.outcome = outcomes_[i];
     --records_[op.record].under_way;
     direction_count& direction = counts(op.way);
     if (--direction.under_way == 0) direction.sum.busy += clock::now() - direction.since;
+    const int error_number = outcomes_[i].error_number;
+    if (error_number == 0 || error_ != nullptr) continue;
+    error_ = std::make_exception_ptr(
+        io_error(name_of(op.record) + (op.way == direction::read ? ": reading" : ": writing") +
+                     (error_number == ENODATA ? " (nothing was moved)" : ""),
+                 file_.path(), error_number, outcomes_[i].offset));
   }
+}
+
+// Memory is the caller's again when the error is thrown: what is under way is waited for first.
+void record_store::transfers::throw_error() {
+  while (queue_.under_way() > 0 && !engine_failed_) collect(transfer_queue::wait_for::one);
+  std::rethrow_exception(error_);
 }
 
 template <typename Condition>
 void record_store::transfers::await(direction way, Condition over) {
   if (over()) return;
   const auto begin = clock::now();
-  while (!over()) pump(transfer_queue::wait_for::one);
+  while (!over() && error_ == nullptr) collect(transfer_queue::wait_for::one);
   counts(way).sum.waited += clock::now() - begin;
+  if (error_ != nullptr) throw_error();
 }
 
 void record_store::transfers::settle(std::uint64_t ticket) {
   while (settled_ < ticket) {
     const operation& op = at(settled_ + 1);
     await(op.way, [&] { return op.arrived; });
-    if (op.outcome.error_number != 0) {
-      const std::string what = name_of(op.record) +
-                               (op.way == direction::read ? ": reading" : ": writing") +
-                               (op.outcome.error_number == ENODATA ? " (nothing moved)" : "");
-      fail(std::make_exception_ptr(
-          io_error(what, file_.path(), op.outcome.error_number, op.outcome.offset)));
-    }
     if (op.way == direction::read) verify(op);
     ++settled_;
   }
@@ -134,8 +140,9 @@ void record_store::transfers::settle(std::uint64_t ticket) {
 
 void record_store::transfers::verify(const operation& op) {
   if (checksum(op.record, op.expected.generation, op.memory) == op.expected.checksum) return;
-  fail(std::make_exception_ptr(
-      corrupt_data(name_of(op.record) + diagnosis(op), file_.path(), layout_[op.record].offset)));
+  error_ = std::make_exception_ptr(
+      corrupt_data(name_of(op.record) + diagnosis(op), file_.path(), layout_[op.record].offset));
+  throw_error();
 }
 
 // What the bytes are, if they are something that was here or elsewhere.
@@ -161,29 +168,15 @@ std::string record_store::transfers::diagnosis(const operation& op) const {
          std::to_string(op.expected.checksum);
 }
 
-void record_store::transfers::fail(std::exception_ptr error) {
-  error_ = std::move(error);
-  // Memory is the caller's again when this has been thrown.
-  try {
-    while (queue_.under_way() > 0) pump(transfer_queue::wait_for::one);
-  } catch (const zero::error&) {  // the first error is the one that is reported
-  }
-  std::rethrow_exception(error_);
-}
-
 void record_store::transfers::wait(std::uint64_t ticket) {
-  if (error_ != nullptr) std::rethrow_exception(error_);
+  if (error_ != nullptr) throw_error();
   settle(ticket);
 }
 
 bool record_store::transfers::ready(std::uint64_t ticket) const noexcept {
   // Nothing but this asks the system, so looking has to change what is known.
   auto& self = const_cast<transfers&>(*this);
-  try {
-    if (error_ == nullptr && !arrived(ticket)) self.pump(transfer_queue::wait_for::none);
-  } catch (const error&) {
-    return true;  // wait meets the same again
-  }
+  if (error_ == nullptr && !arrived(ticket)) self.collect(transfer_queue::wait_for::none);
   if (error_ != nullptr) return true;
   for (std::uint64_t earlier = settled_ + 1; earlier <= ticket; ++earlier) {
     if (!arrived(earlier)) return false;

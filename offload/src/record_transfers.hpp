@@ -59,7 +59,6 @@ class record_store::transfers final : public completion_source {
     void* memory = nullptr;
     content expected;  // of a read: as it was when it was queued
     bool arrived = false;
-    transfer_outcome outcome;
   };
   struct direction_count {
     transfer_statistics sum;
@@ -71,14 +70,14 @@ class record_store::transfers final : public completion_source {
   [[nodiscard]] bool arrived(std::uint64_t ticket) const noexcept;
   [[nodiscard]] std::uint64_t checksum(std::size_t record, std::uint64_t generation,
                                        const void* memory) const noexcept;
-  void check(direction way, std::size_t record, const void* memory) const;
-  void pump(transfer_queue::wait_for how);
+  void check(direction way, std::size_t record, const void* memory);
+  void collect(transfer_queue::wait_for how);
+  [[noreturn]] void throw_error();
   template <typename Condition>
   void await(direction way, Condition over);
   void settle(std::uint64_t ticket);
   void verify(const operation& op);
   [[nodiscard]] std::string diagnosis(const operation& op) const;
-  [[noreturn]] void fail(std::exception_ptr error);
   [[nodiscard]] std::string name_of(std::size_t record) const;
   [[nodiscard]] direction_count& counts(direction way) noexcept {
     return way == direction::read ? read_ : written_;
@@ -95,7 +94,8 @@ class record_store::transfers final : public completion_source {
   std::uint64_t settled_ = 0;
   direction_count read_;
   direction_count written_;
-  std::exception_ptr error_;
+  std::exception_ptr error_;    // the first
+  bool engine_failed_ = false;  // it is of no use any more
 };
 
 }  // namespace zero::offload

@@ -89,7 +89,7 @@ descriptor make_nameless_file(const descriptor& directory, const std::string& pa
       throw io_error("[offload.swap_file] taking its name away from", path + "/" + name, why);
     }
   }
-  if (number < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
+  if (number < 0 && (errno == EACCES || errno == EROFS || errno == EPERM || errno == ENOENT)) {
     refuse(path, std::string("cannot be written to: ") + std::strerror(errno));
   }
   if (number < 0) throw io_error("[offload.swap_file] making a file in", path, errno);

@@ -101,7 +101,7 @@ int failing_disk::spoil(const disk_request& r) {
       // The first byte: the last ones may lie past the record's own.
       if (r.way == direction::write) copy.get()[0] ^= 16;
       move(altered, r.offset, r.bytes);
-      if (r.way == direction::read) static_cast<char*>(r.memory)[0] ^= 16;
+      if (r.way == direction::read) static_cast<char*>(r.memory)[0] ^= 32;
       break;
     }
     case disk_fault::old_generation:
