@@ -77,7 +77,8 @@ outcome run(disk_engine_kind kind, const fault_plan& plan, std::chrono::nanoseco
     out.error_number = found.error_number;
   }
   out.spoiled = failing.where->spoiled();
-  if (out.failed) {  // and it stays so
+  if (out.failed) {  // and it stays so, and the memory is the caller's again
+    EXPECT_EQ(failing.where->outstanding(), 0U);
     const aligned_memory memory(store.layout().largest());
     EXPECT_THROW((void)store.write(0, memory.get(), 9), error);
   }

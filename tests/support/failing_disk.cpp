@@ -55,9 +55,10 @@ int failing_disk::submit(const disk_request& r) {
   const bool chosen = counted && plan_.what != disk_fault::none && number >= plan_.first &&
                       number - plan_.first < plan_.count;
   remember(r);
-  if (!chosen) return inner_->submit(r);
-  ++spoiled_;
-  return spoil(r);
+  if (chosen) ++spoiled_;
+  const int result = chosen ? spoil(r) : inner_->submit(r);
+  if (result == 0 && !(chosen && plan_.what == disk_fault::silence)) ++outstanding_;
+  return result;
 }
 
 int failing_disk::spoil(const disk_request& r) {
@@ -130,9 +131,11 @@ std::size_t failing_disk::reap(span<disk_result> results, clock::time_point unti
   const std::size_t own = std::min(answers_.size(), results.size());
   std::copy_n(answers_.end() - static_cast<std::ptrdiff_t>(own), own, results.data());
   answers_.resize(answers_.size() - own);
+  outstanding_ -= own;
   if (own > 0) return own;
   const std::size_t count = inner_->reap(results, until);
   // Where only silence is outstanding the inner engine has nothing to wait for.
+  outstanding_ -= count;
   if (count == 0 && until > clock::now()) std::this_thread::sleep_until(until);
   return count;
 }

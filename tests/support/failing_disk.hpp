@@ -49,6 +49,8 @@ class failing_disk final : public offload::disk_engine {
   // Requests of the plan's direction so far.
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
   [[nodiscard]] std::uint64_t spoiled() const noexcept { return spoiled_; }
+  // Requests accepted and not yet reaped, but for those that never will be.
+  [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
   // From now on.
   void change(const fault_plan& plan) {
     plan_ = plan;
@@ -77,6 +79,7 @@ class failing_disk final : public offload::disk_engine {
   fault_plan plan_;
   std::uint64_t requests_ = 0;
   std::uint64_t spoiled_ = 0;
+  std::size_t outstanding_ = 0;
   std::vector<offload::disk_result> answers_;  // of requests that inner_ never saw
   // By offset: what lay there, and what lay there before that.
   std::map<std::uint64_t, std::vector<char>> current_;
