@@ -3,6 +3,9 @@
 
 #include "cli/ran.hpp"
 
+#include <zero/base/cuda.hpp>
+#include <zero/collectives/mpi.hpp>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -109,9 +112,16 @@ TEST(Zero, InfoIsTheContractsObject) {
   const json found = json::parse(r.output);
   EXPECT_EQ(found.at("schema"), "zero.info/1");
   EXPECT_EQ(found.at("version"), ZERO_VERSION);
-  EXPECT_TRUE(found.at("cuda").at("compiled").is_boolean());
-  EXPECT_EQ(found.at("cuda").at("devices").get<int>(), 0);
-  for (const char* absent : {"nccl", "mpi", "io_uring"}) EXPECT_FALSE(found.at(absent).get<bool>());
+  EXPECT_EQ(found.at("cuda").at("compiled").get<bool>(), cuda_device::compiled());
+  ASSERT_TRUE(found.at("cuda").at("devices").is_array());
+  EXPECT_EQ(found.at("cuda").at("devices").size(), static_cast<std::size_t>(cuda_device::count()));
+  for (const json& device : found.at("cuda").at("devices")) {
+    EXPECT_FALSE(device.at("name").get<std::string>().empty());
+    EXPECT_LE(device.at("free_bytes").get<std::uint64_t>(),
+              device.at("total_bytes").get<std::uint64_t>());
+  }
+  EXPECT_EQ(found.at("mpi").get<bool>(), collectives::mpi_compiled());
+  for (const char* absent : {"nccl", "io_uring"}) EXPECT_FALSE(found.at(absent).get<bool>());
   EXPECT_FALSE(found.at("simd").empty());
   EXPECT_EQ(found.at("backends"), (json{"shared_memory", "single"}));
 
