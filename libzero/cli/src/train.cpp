@@ -4,6 +4,7 @@
 #include "result_channel.hpp"
 #include "run_listener.hpp"
 #include "say.hpp"
+#include "sharding_choice.hpp"
 #include "subcommands.hpp"
 #include "train_rank.hpp"
 #include "training_processes.hpp"
@@ -82,6 +83,8 @@ int train(const arguments& given, std::optional<result_channel>& starter) {
   }
   const int ranks = identity ? identity->who.size : options.ranks.value_or(1);
   if (identity) require_reachable_peers(*identity);
+  std::optional<int>& group = options.training.shard_group;
+  group = chosen_group(options.stage, group, ranks, identity);
   check(options, ranks);
   check_memory_budget(options, ranks);
   if (!identity && ranks > 1) return train_there(options, ranks);

@@ -105,7 +105,10 @@ class rank_run {
   }
 
   void steps(const result_sink& sink) {
-    const collectives::traffic before = ranks_.traffic();
+    // Its first gathers are queued now, as every step queues those of the next: so the steps below
+    // say what steps say.
+    training_.optimizer().begin_micro_batch();
+    const collectives::traffic before = training_.optimizer().traffic();
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
@@ -114,7 +117,9 @@ class rank_run {
       done_.push_back(training_.step());
       if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
     }
-    figures_.traffic = difference(ranks_.traffic(), before);
+    figures_.traffic = difference(training_.optimizer().traffic(), before);
+    figures_.planned = training_.planned_communication();
+    figures_.planned_crossing = training_.planned_crossing();
     figures_.memory = training_.optimizer().memory();
     figures_.activations = training_.activation_bytes();
     figures_.process_rss_peak = peak_resident_bytes();
