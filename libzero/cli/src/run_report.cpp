@@ -61,6 +61,7 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                      {"predicted",
                                       {{"all_gather", own.planned.all_gather},
                                        {"reduce_scatter", own.planned.reduce_scatter},
+                                       {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
     line["offload_io"].push_back({{"rank", rank},

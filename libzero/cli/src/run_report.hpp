@@ -25,6 +25,7 @@ struct rank_figures {
   std::uint64_t process_rss_peak = 0;       // bytes
   collectives::traffic traffic;             // of the steps alone
   partition::communication_volume planned;  // of one step
+  std::uint64_t planned_crossing = 0;       // bytes of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.

@@ -130,6 +130,7 @@ class rank_run {
     }
     figures_.traffic = difference(training_.optimizer().traffic(), before);
     figures_.planned = training_.planned_communication();
+    figures_.planned_crossing = training_.planned_crossing();
     figures_.memory = training_.optimizer().memory();
     figures_.activations = training_.activation_bytes();
     figures_.process_rss_peak = peak_resident_bytes();

@@ -189,8 +189,9 @@ class sharded_optimizer {
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   [[nodiscard]] schedule_report schedule() const noexcept;
   [[nodiscard]] std::uint64_t allocations() const noexcept;
-  // Of the communicator this was made with and of those split from it for groups of ranks.
-  [[nodiscard]] collectives::traffic traffic() const noexcept;
+  // Of the communicator this was made with and of those split from it for groups of ranks. Blocks
+  // until what this rank has queued is done, and throws what that failed with.
+  [[nodiscard]] collectives::traffic traffic() const;
   // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
   // off. nullptr stops. Blocks until what this rank has queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
