@@ -36,6 +36,17 @@ auto reading(const char* option_name, const Function& read) {
   }
 }
 
+// What only this machine lacks the others must hear of: they would wait for this rank.
+template <typename Function>
+auto telling(collectives::communicator& ranks, const Function& read) {
+  try {
+    return read();
+  } catch (const std::exception& e) {
+    ranks.abort(e.what());
+    throw;
+  }
+}
+
 trainer::corpus read_corpus(const train_options& o, const trainer::gpt_config& model) {
   const char* name = o.tokens.empty() ? "--text" : "--tokens";
   return reading(name, [&] {
@@ -169,8 +180,8 @@ void run_training_rank(const train_options& options,
   ranks->set_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(deadline));
   trainer::check_blas();
   const trainer::gpt_config model = chosen_model(options.training);
-  const trainer::corpus text = read_corpus(options, model);
-  const auto values = open_values(options, model);
+  const trainer::corpus text = telling(*ranks, [&] { return read_corpus(options, model); });
+  const auto values = telling(*ranks, [&] { return open_values(options, model); });
   expect_same_training(*ranks, options.training, text.digest(), options.init_from);
   try {
     rank_run run(options, *ranks, text, *values);
