@@ -75,6 +75,24 @@ TEST(engine_over_mpi, has_the_bits_of_one_host_and_crosses_as_predicted) {
   }
 }
 
+TEST(engine_over_mpi, crosses_as_predicted_in_codes) {
+  for (const arrangement& where : arrangements()) {
+    const auto ranks = mpi_world(where.hosts);
+    for (const char* row : {"0", "3", "hybrid", "hpz"}) {
+      for (const int nodes : {0, 2}) {
+        SCOPED_TRACE(std::string(where.name) + ", " + row + ", nodes of " + std::to_string(nodes));
+        toy_run run = base_run(2);
+        run.options.policy = partition::policy_of_name(row, 2);
+        run.options.quantized_gather = 8;
+        run.options.quantized_reduce = 4;
+        run.options.node_ranks = nodes == 0 ? 1 : nodes;
+        const toy_result result = train_toy(*ranks, run);
+        expect_crossing_as_predicted(result, run, where.hosts, ranks->rank());
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace zero::testing
 

@@ -61,6 +61,7 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                      {"predicted",
                                       {{"all_gather", own.planned.all_gather},
                                        {"reduce_scatter", own.planned.reduce_scatter},
+                                       {"all_to_all", own.planned.all_to_all},
                                        {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
