@@ -103,7 +103,7 @@ void device_communicator::check_usable() const {
   ring(group_.own_lane());
   executor_->quiet(true, patience());
   if (failed_.load()) std::rethrow_exception(own_error_);
-  throw_poison(*poison);
+  throw_poison(*poison, backend());
 }
 
 void device_communicator::fail() const noexcept {
