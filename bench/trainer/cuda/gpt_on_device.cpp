@@ -48,6 +48,15 @@ std::vector<void*> streams_of(const device_places<Element>& places) {
   return {places.streams.begin(), places.streams.end()};
 }
 
+copy_lanes lanes_of(cuda_device& device, bool offload) {
+  if (!offload) return {};
+  return {device.make_stream(lane::copy_out), device.make_stream(lane::copy_in),
+          &device.pinned_memory(), [](void* to, const void* from, std::size_t bytes, stream& lane) {
+            checked(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native(lane)),
+                    "cudaMemcpyAsync");
+          }};
+}
+
 // Refuses what no kernel can do before anything is allocated.
 template <typename Element>
 gpt_options checked_for_device(const gpt_config& config, const gpt_options& options) {
@@ -73,7 +82,7 @@ gpt_on_device<Element>::gpt_on_device(cuda_device& device, stream& queue, const 
       memory_(device.memory(), bytes_of<Element>(config, options_)),
       places_(places_in<Element>(memory_.data(), config, options_)),
       pinned_(device.pinned_memory(), sendings * token_bytes_of(options_)),
-      streams_(device, queue, streams_of(places_), config.layers + 1,
+      streams_(queue, lanes_of(device, options_.offload), streams_of(places_), config.layers + 1,
                rows_of(options_) * static_cast<std::size_t>(config.channels) * sizeof(Element)),
       linear_(queue, places_.workspace, places_.partial),
       aside_(device.make_stream(lane::copy_out)),

@@ -1,32 +1,24 @@
 #include "trainer/cuda/stream_store.hpp"
 
-#include <zero/base/native_cuda.hpp>
-
 #include <utility>
 
 namespace zero::trainer::cuda {
 
-using zero::cuda::checked;
-using zero::cuda::native;
-
-stream_store::stream_store(cuda_device& device, stream& queue, std::vector<void*> places, int count,
+stream_store::stream_store(stream& queue, copy_lanes lanes, std::vector<void*> places, int count,
                            std::size_t bytes)
-    : device_(device),
-      queue_(queue),
+    : queue_(queue),
+      lanes_(std::move(lanes)),
       places_(std::move(places)),
       count_(count),
       bytes_(bytes),
       moved_(places_.size()) {
-  if (!moves()) return;
-  out_ = device.make_stream(lane::copy_out);
-  in_ = device.make_stream(lane::copy_in);
-  host_ = static_cast<std::uint8_t*>(device.pinned_memory().allocate(host_bytes()));
+  if (moves()) host_ = static_cast<std::uint8_t*>(lanes_.host->allocate(host_bytes()));
 }
 
 stream_store::~stream_store() {
-  out_.reset();  // waits for what still reads or writes host memory
-  in_.reset();
-  if (host_ != nullptr) device_.pinned_memory().deallocate(host_, host_bytes());
+  lanes_.out.reset();  // waits for what still reads or writes host memory
+  lanes_.in.reset();
+  if (host_ != nullptr) lanes_.host->deallocate(host_, host_bytes());
 }
 
 std::size_t stream_store::host_bytes() const noexcept {
@@ -42,22 +34,18 @@ void* stream_store::to_read(int i) { return to_write(i); }
 
 void stream_store::leave(int i) {
   if (!moves() || stays(i) || used_ == 0) return;
-  out_->wait(queue_.record());
-  checked(cudaMemcpyAsync(host_of(i), places_[place_of(i)], used_, cudaMemcpyDeviceToHost,
-                          native(*out_)),
-          "cudaMemcpyAsync");
-  moved_[place_of(i)] = out_->record();
+  lanes_.out->wait(queue_.record());
+  lanes_.copy(host_of(i), places_[place_of(i)], used_, *lanes_.out);
+  moved_[place_of(i)] = lanes_.out->record();
 }
 
 void stream_store::drop(int i) {
   const int next = i - static_cast<int>(places_.size());  // takes the place over
   if (!moves() || next < 0 || used_ == 0) return;
   // After its way out, which the compute lane has waited for before the place was written again.
-  in_->wait(queue_.record());
-  checked(cudaMemcpyAsync(places_[place_of(next)], host_of(next), used_, cudaMemcpyHostToDevice,
-                          native(*in_)),
-          "cudaMemcpyAsync");
-  moved_[place_of(next)] = in_->record();
+  lanes_.in->wait(queue_.record());
+  lanes_.copy(places_[place_of(next)], host_of(next), used_, *lanes_.in);
+  moved_[place_of(next)] = lanes_.in->record();
 }
 
 }  // namespace zero::trainer::cuda

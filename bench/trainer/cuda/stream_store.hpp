@@ -3,23 +3,35 @@
 // the others rest in pinned host memory: each is copied out on one lane when its block has been
 // forward, and copied back on another while the blocks after it go backward.
 //
-// One thread. Ready for any number of forwards, each followed by its backward or not.
+// One thread. Ready for any number of forwards, each followed by its backward or not. Knows nothing
+// of CUDA: lanes are streams, and whoever makes the store says how bytes move.
 
-#include <zero/base/cuda.hpp>
+#include <zero/base/memory_resource.hpp>
 #include <zero/base/stream.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 namespace zero::trainer::cuda {
 
+// Between what the device reaches and host memory.
+struct copy_lanes {
+  std::unique_ptr<stream> out;
+  std::unique_ptr<stream> in;
+  memory_resource* host;  // that copies reach at full speed
+  // Queues a copy on one of the lanes.
+  std::function<void(void* to, const void* from, std::size_t bytes, stream& lane)> copy;
+};
+
 class stream_store {
  public:
-  // `count` streams of `bytes` each in the places, of which there are as many, or fewer. `queue`
-  // computes. All must outlive this. Throws out_of_memory.
-  stream_store(cuda_device& device, stream& queue, std::vector<void*> places, int count,
+  // `count` streams of `bytes` each in the places, of which there are as many, or fewer; with as
+  // many `lanes` are not used and may be empty. `queue` computes. All must outlive this. Throws
+  // out_of_memory.
+  stream_store(stream& queue, copy_lanes lanes, std::vector<void*> places, int count,
                std::size_t bytes);
   ~stream_store();
   stream_store(const stream_store&) = delete;
@@ -54,14 +66,13 @@ class stream_store {
     return i + static_cast<int>(places_.size()) >= count_;
   }
 
-  cuda_device& device_;
   stream& queue_;
+  copy_lanes lanes_;
   std::vector<void*> places_;
   int count_;
   std::size_t bytes_;
   std::size_t used_ = 0;
   std::uint8_t* host_ = nullptr;
-  std::unique_ptr<stream> out_, in_;
   std::vector<completion> moved_;  // of the last copy from or to each place
 };
 
