@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -98,13 +99,27 @@ class simulated_device {
   std::vector<std::shared_ptr<queued_stream>> streams_;
 };
 
+// A lane of the device as a client sees one: completions of devices are waited for by the stream,
+// those of the host before the call returns.
+class simulated_stream final : public stream {
+ public:
+  explicit simulated_stream(queued_stream& work) : work_(work) {}
+  [[nodiscard]] completion record() override { return work_.record(); }
+  [[nodiscard]] void* native() const noexcept override { return &work_; }
+
+ private:
+  queued_stream& work_;
+};
+
 class simulated_queue final : public collectives::device_queue {
  public:
   explicit simulated_queue(simulated_device& device)
-      : device_(device), lane_(device.make_stream()) {}
+      : device_(device), work_(device.make_stream()), lane_(*work_) {}
 
-  [[nodiscard]] stream& lane() noexcept override { return *lane_; }
-  [[nodiscard]] queued_stream& work() noexcept { return *lane_; }
+  [[nodiscard]] stream& lane() noexcept override { return lane_; }
+  [[nodiscard]] queued_stream& work() noexcept { return *work_; }
+
+  std::function<void()> before_sum;  // work that goes before every sum; set while nothing is queued
   [[nodiscard]] memory_resource& memory() noexcept override { return device_.memory(); }
   [[nodiscard]] bool reaches(const void* first, std::uint64_t) const noexcept override {
     return is_device(first);
@@ -113,9 +128,9 @@ class simulated_queue final : public collectives::device_queue {
     return std::make_unique<simulated_events>(slots);
   }
   void copy(void* to, const void* from, std::uint64_t bytes) override {
-    lane_->run([=] { copy_simulated(to, from, bytes); });
+    work_->run([=] { copy_simulated(to, from, bytes); });
     // As copies of pageable memory do.
-    if (!is_device(to) || !is_device(from)) lane_->record().wait();
+    if (!is_device(to) || !is_device(from)) work_->record().wait();
   }
   void sum(const void* const* from, std::size_t sources, dtype in, void* out, dtype out_type,
            std::size_t count, collectives::write_mode mode) override {
@@ -127,14 +142,16 @@ class simulated_queue final : public collectives::device_queue {
       if (!is_device(from[i])) throw invalid_argument("a source that a device cannot read");
       real.push_back(host_address(from[i]));
     }
-    lane_->run([=] {
+    if (before_sum) work_->run(before_sum);
+    work_->run([=] {
       collectives::sum(real.data(), sources, in, host_address(out), out_type, count, mode);
     });
   }
 
  private:
   simulated_device& device_;
-  std::shared_ptr<queued_stream> lane_;
+  std::shared_ptr<queued_stream> work_;
+  simulated_stream lane_;
 };
 
 inline std::unique_ptr<collectives::device_queue> simulated_device::make_queue() {

@@ -34,12 +34,13 @@ operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t
 
 device_communicator::device_communicator(std::shared_ptr<device_lane> lane, std::uint64_t block,
                                          int rank, const device_communicator* around,
-                                         const executor::maker& make, memory_resource& memory,
+                                         const executor::maker& make,
+                                         std::shared_ptr<memory_resource> memory,
                                          const char* backend)
     : communicator({rank, static_cast<int>(lane->pages()->block(block).size)}),
       lane_(std::move(lane)),
+      memory_(std::move(memory)),
       group_(*lane_->pages(), block, rank, around != nullptr ? &around->group_ : nullptr),
-      memory_(memory),
       backend_(backend),
       deadline_(around != nullptr ? around->deadline_.load() : default_deadline) {
   try {

@@ -32,10 +32,10 @@ class device_communicator final : public communicator,
   // split from another (`around`) share its lane.
   device_communicator(std::shared_ptr<device_lane> lane, std::uint64_t block, int rank,
                       const device_communicator* around, const executor::maker& make,
-                      memory_resource& memory, const char* backend);
+                      std::shared_ptr<memory_resource> memory, const char* backend);
   ~device_communicator() override;
 
-  [[nodiscard]] memory_resource& memory() noexcept override { return memory_; }
+  [[nodiscard]] memory_resource& memory() noexcept override { return *memory_; }
   void set_deadline(std::chrono::milliseconds deadline) noexcept override;
   void abort(const std::string& reason) noexcept override;
   void set_trace(trace_recorder* recorder) noexcept override { trace_ = recorder; }
@@ -81,9 +81,9 @@ class device_communicator final : public communicator,
   [[nodiscard]] bool run(std::uint64_t k, const record& r);
 
   std::shared_ptr<device_lane> lane_;
+  std::shared_ptr<memory_resource> memory_;
   mutable group group_;
   std::unique_ptr<executor> executor_;
-  memory_resource& memory_;
   const char* backend_;
   std::array<record, outstanding> records_;
   std::atomic<std::uint64_t> queued_{0};

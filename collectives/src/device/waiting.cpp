@@ -90,8 +90,7 @@ void device_communicator::wait_for_device(std::uint64_t ticket) {
       break;
     }
   } catch (...) {
-    fail();  // the device failed
-    throw;
+    fail();  // the device failed, if that was not the end of an error that was there before
   }
   check_usable();
 }

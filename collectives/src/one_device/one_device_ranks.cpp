@@ -33,9 +33,10 @@ std::unique_ptr<communicator> one_device_ranks::join(int rank,
                                                                       std::uint64_t block) {
     return std::make_unique<peer_executor>(ranks, block, shared, tables);
   };
-  memory_resource& memory = lane->queue().memory();
+  // The queue's, which the lane keeps.
+  std::shared_ptr<memory_resource> memory(lane->shared_queue(), &lane->queue().memory());
   return std::make_unique<device_communicator>(std::move(lane), pages_->header().world_block, rank,
-                                               nullptr, make, memory, "one_device");
+                                               nullptr, make, std::move(memory), "one_device");
 }
 
 }  // namespace zero::collectives

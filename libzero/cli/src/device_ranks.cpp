@@ -1,7 +1,9 @@
 #include "device_ranks.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/nccl.hpp>
 #include <zero/collectives/one_device.hpp>
+#include <zero/collectives/shared_memory.hpp>
 
 #include <fmt/format.h>
 
@@ -17,21 +19,47 @@ namespace zero::cli {
 namespace {
 
 using collectives::one_device_world;
+using collectives::shared_memory_world;
 
-// Where the threads of a run meet: on one device.
+constexpr std::uint64_t bootstrap_bytes = 1U << 20;
+
+// A rank with a GPU of its own; `peers` carry what NCCL needs to find them.
+rank_place join_nccl(int ordinal, world who, std::unique_ptr<collectives::communicator> peers) {
+  rank_place place;
+  place.device = std::make_unique<cuda_device>(ordinal);
+  place.peers = std::move(peers);
+  place.ranks = collectives::make_nccl(*place.device, who, bootstrap_over(*place.peers));
+  return place;
+}
+
+// Where the threads of a run meet: on one device, or over NCCL.
 class device_world {
  public:
-  explicit device_world(int ranks) : shared_(one_device_world::create(ranks)) {}
+  explicit device_world(int ranks) : ranks_(ranks) {
+    if (ranks > 1 && cuda_device::count() >= ranks && collectives::nccl_compiled()) {
+      peers_.emplace(shared_memory_world::create(ranks, bootstrap_bytes));
+    } else {
+      shared_.emplace(one_device_world::create(ranks));
+    }
+  }
 
   [[nodiscard]] rank_place join(int rank) {
+    if (peers_) return join_nccl(rank, {rank, ranks_}, peers_->join(rank));
     rank_place place;
     place.device = std::make_unique<cuda_device>(0);
-    place.ranks = shared_.join(rank, *place.device);
+    place.ranks = shared_->join(rank, *place.device);
     return place;
   }
 
+  // Ends the waits of those who came, for a rank that did not get so far.
+  void give_up(int rank, const std::string& why) noexcept {
+    if (peers_) peers_->report_lost(rank, why);
+  }
+
  private:
-  one_device_world shared_;
+  int ranks_;
+  std::optional<shared_memory_world> peers_;
+  std::optional<one_device_world> shared_;
 };
 
 // The failure that is told: the first, but a peer's loss only where nothing else went wrong.
@@ -87,8 +115,9 @@ void run_device_ranks(const train_options& options, int ranks, const result_sink
   const auto run = [&](int rank) {
     try {
       run_training_rank(options, world.join(rank), sink);
-    } catch (const std::exception&) {
+    } catch (const std::exception& e) {
       failure.note(rank, std::current_exception());
+      world.give_up(rank, e.what());
     }
   };
   std::vector<std::thread> threads;
@@ -99,11 +128,19 @@ void run_device_ranks(const train_options& options, int ranks, const result_sink
   failure.rethrow();
 }
 
-rank_place join_on_device(const rank_identity& identity) {
-  throw invalid_argument(fmt::format(
-      "--device cuda: ranks that {} started need a GPU each and NCCL, which is not in this build; "
-      "without a launcher, --ranks {} are threads that share one GPU",
-      identity.source, identity.who.size));
+rank_place move_to_device(const rank_identity& identity, rank_place place) {
+  try {
+    if (cuda_device::count() < identity.local_size) {
+      throw invalid_argument(fmt::format(
+          "--device cuda: {} processes on this machine need a GPU each, and there are {}; without "
+          "a launcher, --ranks {} are threads that share one",
+          identity.local_size, cuda_device::count(), identity.who.size));
+    }
+    return join_nccl(identity.local_rank, identity.who, std::move(place.ranks));
+  } catch (const std::exception& e) {
+    if (place.ranks) place.ranks->abort(e.what());
+    throw;
+  }
 }
 
 }  // namespace zero::cli

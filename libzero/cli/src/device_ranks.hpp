@@ -27,8 +27,9 @@ void require_device(const common_options& o);
 // because of a peer counts only where no other did.
 void run_device_ranks(const train_options& options, int ranks, const result_sink& sink);
 
-// The place of a process that is one rank of `identity`, with the GPU of its local rank to itself.
-// Collective; blocks. Throws invalid_argument where there are fewer GPUs than ranks.
-[[nodiscard]] rank_place join_on_device(const rank_identity& identity);
+// The place of a process that a launcher started, whose ranks talk over place.ranks so far: over
+// NCCL from now on, with the GPU of its local rank to itself. Collective; blocks. Throws
+// invalid_argument where there are fewer GPUs than ranks, and without NCCL.
+[[nodiscard]] rank_place move_to_device(const rank_identity& identity, rank_place place);
 
 }  // namespace zero::cli

@@ -9,6 +9,7 @@
 
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/partition/communication_plan.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +27,7 @@ struct rank_figures {
   std::uint64_t offloaded_activations = 0;  // bytes of host memory
   std::uint64_t process_rss_peak = 0;       // bytes
   collectives::traffic traffic;             // of the steps alone
+  partition::communication_volume planned;  // of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.

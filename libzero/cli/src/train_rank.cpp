@@ -39,6 +39,17 @@ auto reading(const char* option_name, const Function& read) {
   }
 }
 
+// What only this machine lacks the others must hear of: they would wait for this rank.
+template <typename Function>
+auto telling(collectives::communicator& ranks, const Function& read) {
+  try {
+    return read();
+  } catch (const std::exception& e) {
+    ranks.abort(e.what());
+    throw;
+  }
+}
+
 trainer::corpus read_corpus(const train_options& o, const trainer::gpt_config& model) {
   const char* name = o.tokens.empty() ? "--text" : "--tokens";
   return reading(name, [&] {
@@ -118,7 +129,10 @@ class rank_run {
   }
 
   void steps(const result_sink& sink) {
-    const collectives::traffic before = ranks_.traffic();
+    // Its first gathers are queued now, as every step queues those of the next: so the steps below
+    // say what steps say.
+    training_.optimizer().begin_micro_batch();
+    const collectives::traffic before = training_.optimizer().traffic();
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
@@ -127,7 +141,8 @@ class rank_run {
       done_.push_back(training_.step());
       if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
     }
-    figures_.traffic = difference(ranks_.traffic(), before);
+    figures_.traffic = difference(training_.optimizer().traffic(), before);
+    figures_.planned = training_.planned_communication();
     figures_.memory = training_.optimizer().memory();
     figures_.activations = training_.activation_bytes();
     figures_.offloaded_activations = training_.offloaded_bytes();
