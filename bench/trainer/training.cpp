@@ -194,6 +194,17 @@ completion training::exchange_losses() {
                            {all, loss_places_.size(), dtype::byte}, how);
 }
 
+partition::communication_volume training::planned_communication() const {
+  partition::communication_volume sum =
+      sharded_optimizer::predict_communication(optimizer_.layout().model(), optimizer_.options(),
+                                               ranks_.size())
+          .step();
+  if (ranks_.size() == 1) return sum;
+  sum.all_gather += loss_places_.size();  // of losses
+  ++sum.calls;
+  return sum;
+}
+
 std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int count,
                                            std::uint64_t seed) {
   std::vector<float> logits(static_cast<std::size_t>(options_.model.vocabulary));

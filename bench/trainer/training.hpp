@@ -65,6 +65,8 @@ class training {
                                                  std::uint64_t seed);
 
   [[nodiscard]] sharded_optimizer& optimizer() noexcept { return optimizer_; }
+  // What a rank tells others in one step.
+  [[nodiscard]] partition::communication_volume planned_communication() const;
   [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_->activation_bytes(); }
   // By verb since construction; compute is what steps took beyond them.
   [[nodiscard]] seconds_by_phase seconds() const noexcept;

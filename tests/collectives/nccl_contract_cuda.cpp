@@ -51,13 +51,16 @@ void run_over_nccl(int size, const std::function<void(communicator&)>& body) {
   EXPECT_NO_THROW(run_joined(ranks, body));
 }
 
+backend nccl_backend() {
+  backend made{"nccl", worlds(), run_over_nccl};
+  made.copy = copy_by_gpu;
+  made.absent = why_no_nccl();
+  return made;
+}
+
 }  // namespace
 
-INSTANTIATE_TEST_SUITE_P(nccl, communicator_contract,
-                         ::testing::Values(backend{
-                             "nccl", worlds(),
-                             [](int size, const auto& body) { run_over_nccl(size, body); },
-                             copy_by_gpu, why_no_nccl()}));
+INSTANTIATE_TEST_SUITE_P(nccl, communicator_contract, ::testing::Values(nccl_backend()));
 
 TEST(nccl, refuses_what_cannot_be) {
   if (!why_no_nccl().empty()) GTEST_SKIP() << why_no_nccl();

@@ -22,15 +22,17 @@ void run_on_a_gpu(int size, const std::function<void(communicator&)>& body) {
   EXPECT_NO_THROW(run_joined(ranks, body));
 }
 
+backend one_device_backend() {
+  backend made{"one_device", {1, 2, 3, 4, 7}, run_on_a_gpu};
+  made.copy = copy_by_gpu;
+  made.absent = why_no_gpu();
+  return made;
+}
+
 }  // namespace
 
 INSTANTIATE_TEST_SUITE_P(one_device, communicator_contract,
-                         ::testing::Values(backend{
-                             "gpu",
-                             {1, 2, 3, 4, 7},
-                             [](int size, const auto& body) { run_on_a_gpu(size, body); },
-                             copy_by_gpu,
-                             why_no_gpu()}));
+                         ::testing::Values(one_device_backend()));
 
 TEST(one_device, refuses_what_cannot_be) {
   EXPECT_THROW(collectives::one_device_world::create(2, cuda_device::count()), invalid_argument);

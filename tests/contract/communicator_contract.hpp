@@ -45,6 +45,8 @@ struct backend {
   // Copies between the host's memory and the communicator's, either way. Done when it returns;
   // called only while nothing that is queued uses that memory.
   std::function<void(void* to, const void* from, std::size_t bytes)> copy = copy_on_the_host;
+  // The host that the world must say a rank is on.
+  std::function<int(int rank, int size)> host_of = [](int, int) { return 0; };
   std::string absent = {};  // why it cannot run here; empty if it can
 };
 

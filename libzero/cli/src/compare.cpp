@@ -8,6 +8,7 @@
 #include "progress.hpp"
 #include "rank_environment.hpp"
 #include "say.hpp"
+#include "sharding_choice.hpp"
 #include "subcommands.hpp"
 #include "training_processes.hpp"
 #include "version.hpp"
@@ -30,10 +31,10 @@ struct one_run {
   json report;  // zero.run/1; null if there is none
 };
 
-one_run run_once(const compare_options& options, int stage, offload_tier offload,
+one_run run_once(const compare_options& options, const std::string& stage, offload_tier offload,
                  const std::string& program, signal_watch& signals) {
   one_run result;
-  const std::string what = fmt::format("stage {}, {} ranks", stage, options.ranks);
+  const std::string what = fmt::format("{}, {} ranks", describe_policy(stage), options.ranks);
   progress shown(what, options.training.steps, stderr);
   const auto on_line = [&](const json& line) {
     const auto schema = line.at("schema").get<std::string>();
@@ -92,7 +93,7 @@ int compare(const compare_options& options, const arguments& command, const std:
   json report{{"schema", "zero.compare/1"}, {"command", command}, {"machine", describe_machine()},
               {"version", version},         {"model", nullptr},   {"text", nullptr},
               {"runs", json::array()}};
-  for (const int stage : options.stages) {
+  for (const std::string& stage : options.stages) {
     for (const offload_tier offload : options.offloads) {
       one_run run = run_once(options, stage, offload, program, signals);
       if (run.outcome.exit_code != 0) {

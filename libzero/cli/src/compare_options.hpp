@@ -13,7 +13,7 @@ namespace zero::cli {
 struct compare_options {
   common_options training;
   int ranks = 4;
-  std::vector<int> stages{0, 1, 2, 3};
+  std::vector<std::string> stages{"0", "1", "2", "3"};  // rows of the policy table
   std::vector<offload_tier> offloads{offload_tier::none};
   std::string output = "out/compare";
 };
@@ -21,6 +21,7 @@ struct compare_options {
 [[nodiscard]] option_set compare_option_set(compare_options& o);
 
 // The command line of one rank of one run, after "zero".
-[[nodiscard]] arguments train_arguments(const compare_options& o, int stage, offload_tier offload);
+[[nodiscard]] arguments train_arguments(const compare_options& o, const std::string& stage,
+                                        offload_tier offload);
 
 }  // namespace zero::cli

@@ -51,7 +51,7 @@ std::vector<parameter_group> groups_of(const common_options& o) {
 engine_options engine_options_of(const train_options& options) {
   const common_options& o = options.training;
   engine_options engine;
-  engine.policy = partition::policy_of_stage(options.stage);
+  engine.policy = partition::policy_of_name(options.stage, o.shard_group.value_or(0));
   engine.gradients = o.gradient_dtype;
   engine.algorithm = o.optimizer;
   engine.groups = groups_of(o);

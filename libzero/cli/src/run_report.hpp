@@ -9,6 +9,7 @@
 
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/partition/communication_plan.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -20,9 +21,10 @@ namespace zero::cli {
 // What every rank has of its own. Moved between ranks byte by byte.
 struct rank_figures {
   memory_report memory;
-  std::uint64_t activations = 0;       // bytes
-  std::uint64_t process_rss_peak = 0;  // bytes
-  collectives::traffic traffic;        // of the steps alone
+  std::uint64_t activations = 0;            // bytes
+  std::uint64_t process_rss_peak = 0;       // bytes
+  collectives::traffic traffic;             // of the steps alone
+  partition::communication_volume planned;  // of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.

@@ -1,14 +1,18 @@
 // zero train: the reference trainer, on ranks of its own or of whoever started it.
 
 #include "rank_environment.hpp"
+#include "rank_variables.hpp"
 #include "result_channel.hpp"
 #include "run_listener.hpp"
 #include "say.hpp"
+#include "sharding_choice.hpp"
 #include "subcommands.hpp"
 #include "train_rank.hpp"
+#include "trainer/blas.hpp"
 #include "training_processes.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/mpi.hpp>
 #include <zero/collectives/shared_memory.hpp>
 #include <zero/collectives/single.hpp>
 
@@ -20,9 +24,27 @@
 namespace zero::cli {
 namespace {
 
+// The ranks of mpirun, srun and their kin.
+std::unique_ptr<collectives::communicator> join_by_mpi(const rank_identity& identity) {
+  auto ranks = collectives::make_mpi();
+  if (ranks->size() != identity.who.size || ranks->rank() != identity.who.rank) {
+    throw invalid_argument(fmt::format(
+        "{} say rank {} of {}, but for MPI this is rank {} of {}; start the ranks by the launcher "
+        "of {}",
+        identity.source, identity.who.rank, identity.who.size, ranks->rank(), ranks->size(),
+        collectives::mpi_version()));
+  }
+  int here = 0;
+  for (int r = 0; r < ranks->size(); ++r) {
+    here += ranks->host_of(r) == ranks->host_of(ranks->rank()) ? 1 : 0;
+  }
+  if (const int threads = threads_of_started_rank(here)) trainer::set_blas_threads(threads);
+  return ranks;
+}
+
 std::unique_ptr<collectives::communicator> join(const std::optional<rank_identity>& identity) {
   if (!identity || identity->who.size == 1) return collectives::make_single();
-  require_reachable_peers(*identity);
+  if (identity->arena < 0) return join_by_mpi(*identity);
   auto ranks = collectives::shared_memory_world::attach(identity->arena);
   if (ranks.size() != identity->who.size) {
     throw invalid_argument(fmt::format("WORLD_SIZE is {}, but the ranks' memory is for {}",
@@ -67,25 +89,48 @@ int train_there(const train_options& options, int ranks) {
   return outcome.exit_code;
 }
 
-int train(const arguments& given, std::optional<result_channel>& starter) {
+int train_as(const arguments& given, const std::optional<rank_identity>& identity,
+             std::optional<result_channel>& starter) {
   train_options options;
   option_set set = train_option_set(options);
   if (asks_for_help(given)) {
-    fmt::print("{}", set.help());
+    if (!identity || identity->who.rank == 0) fmt::print("{}", set.help());
     return 0;
   }
   set.parse(given);
-  const std::optional<rank_identity> identity = rank_from_environment();
   if (identity && options.ranks && *options.ranks != identity->who.size) {
     throw invalid_argument(fmt::format("--ranks {} disagrees with {}, which say {}", *options.ranks,
                                        identity->source, identity->who.size));
   }
   const int ranks = identity ? identity->who.size : options.ranks.value_or(1);
-  if (identity) require_reachable_peers(*identity);
+  if (identity) require_reachable_peers(*identity, collectives::mpi_compiled());
+  std::optional<int>& group = options.training.shard_group;
+  group = chosen_group(options.stage, group, ranks, identity);
   check(options, ranks);
   check_memory_budget(options, ranks);
   if (!identity && ranks > 1) return train_there(options, ranks);
   return train_here(options, identity, starter);
+}
+
+// A rank that another launcher started: nobody collects what its ranks say, so each says whose
+// words they are, and of what is wrong with the input, the same for all, rank 0 speaks alone.
+int train_started(const arguments& given, const rank_identity& identity,
+                  std::optional<result_channel>& starter) {
+  const int rank = identity.who.rank;
+  try {
+    return train_as(given, identity, starter);
+  } catch (const invalid_argument& e) {
+    if (rank == 0) throw;
+    return static_cast<int>(e.kind());
+  } catch (const error& e) {
+    throw error(fmt::format("rank {}: {}", rank, e.what()), e.kind());
+  }
+}
+
+int train(const arguments& given, std::optional<result_channel>& starter) {
+  const std::optional<rank_identity> identity = rank_from_environment();
+  const bool is_started = identity && identity->arena < 0 && identity->who.size > 1;
+  return is_started ? train_started(given, *identity, starter) : train_as(given, identity, starter);
 }
 
 // To the starter, which prints one line for all its ranks.

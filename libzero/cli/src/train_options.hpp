@@ -66,6 +66,7 @@ struct common_options {
   zero::addressing addressing = zero::addressing::slots;
   partition::layout_kind layout = partition::layout_kind::flat;
   std::uint64_t resident_bytes = 0;
+  std::optional<int> shard_group;  // ranks of a group; nothing: those of a host
   bool recompute = false;
   double deadline = 60.0;  // seconds
   compute_device device = compute_device::cpu;
@@ -74,7 +75,7 @@ struct common_options {
 struct train_options {
   common_options training;
   std::optional<int> ranks;  // processes to start; nothing: one, or as the environment says
-  int stage = 0;
+  std::string stage = "0";   // a row of the policy table
   offload_tier offload = offload_tier::none;
   std::optional<std::uint64_t> memory_budget;  // bytes a rank
   std::string tokens;                          // files; empty: none

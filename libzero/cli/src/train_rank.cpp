@@ -36,6 +36,17 @@ auto reading(const char* option_name, const Function& read) {
   }
 }
 
+// What only this machine lacks the others must hear of: they would wait for this rank.
+template <typename Function>
+auto telling(collectives::communicator& ranks, const Function& read) {
+  try {
+    return read();
+  } catch (const std::exception& e) {
+    ranks.abort(e.what());
+    throw;
+  }
+}
+
 trainer::corpus read_corpus(const train_options& o, const trainer::gpt_config& model) {
   const char* name = o.tokens.empty() ? "--text" : "--tokens";
   return reading(name, [&] {
@@ -105,7 +116,10 @@ class rank_run {
   }
 
   void steps(const result_sink& sink) {
-    const collectives::traffic before = ranks_.traffic();
+    // Its first gathers are queued now, as every step queues those of the next: so the steps below
+    // say what steps say.
+    training_.optimizer().begin_micro_batch();
+    const collectives::traffic before = training_.optimizer().traffic();
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
@@ -114,7 +128,8 @@ class rank_run {
       done_.push_back(training_.step());
       if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
     }
-    figures_.traffic = difference(ranks_.traffic(), before);
+    figures_.traffic = difference(training_.optimizer().traffic(), before);
+    figures_.planned = training_.planned_communication();
     figures_.memory = training_.optimizer().memory();
     figures_.activations = training_.activation_bytes();
     figures_.process_rss_peak = peak_resident_bytes();
@@ -164,8 +179,8 @@ void run_training_rank(const train_options& options,
   ranks->set_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(deadline));
   trainer::check_blas();
   const trainer::gpt_config model = chosen_model(options.training);
-  const trainer::corpus text = read_corpus(options, model);
-  const auto values = open_values(options, model);
+  const trainer::corpus text = telling(*ranks, [&] { return read_corpus(options, model); });
+  const auto values = telling(*ranks, [&] { return open_values(options, model); });
   expect_same_training(*ranks, options.training, text.digest(), options.init_from);
   try {
     rank_run run(options, *ranks, text, *values);

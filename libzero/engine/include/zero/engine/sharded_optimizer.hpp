@@ -27,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zero {
 
@@ -202,6 +203,11 @@ class sharded_optimizer {
   // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
   [[nodiscard]] static partition::communication_plan predict_communication(
       const partition::model_spec& model, const engine_options& options, int world_size);
+  // Of those, bytes that `rank` sends to other hosts; rank r of the world is on host_of_rank[r].
+  [[nodiscard]] static std::uint64_t predict_crossing(const partition::model_spec& model,
+                                                      const engine_options& options,
+                                                      const std::vector<int>& host_of_rank,
+                                                      int rank);
 
  private:
   friend class gathered_unit;
