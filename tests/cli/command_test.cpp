@@ -5,6 +5,7 @@
 
 #include <zero/base/cuda.hpp>
 #include <zero/collectives/mpi.hpp>
+#include <zero/collectives/nccl.hpp>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -113,17 +114,26 @@ TEST(Zero, InfoIsTheContractsObject) {
   EXPECT_EQ(found.at("schema"), "zero.info/1");
   EXPECT_EQ(found.at("version"), ZERO_VERSION);
   EXPECT_EQ(found.at("cuda").at("compiled").get<bool>(), cuda_device::compiled());
-  ASSERT_TRUE(found.at("cuda").at("devices").is_array());
-  EXPECT_EQ(found.at("cuda").at("devices").size(), static_cast<std::size_t>(cuda_device::count()));
-  for (const json& device : found.at("cuda").at("devices")) {
+  EXPECT_EQ(found.at("cuda").at("devices").get<int>(), cuda_device::count());
+  EXPECT_EQ(found.at("cuda").at("gpus").size(), static_cast<std::size_t>(cuda_device::count()));
+  for (const json& device : found.at("cuda").at("gpus")) {
     EXPECT_FALSE(device.at("name").get<std::string>().empty());
     EXPECT_LE(device.at("free_bytes").get<std::uint64_t>(),
               device.at("total_bytes").get<std::uint64_t>());
   }
-  EXPECT_EQ(found.at("mpi").get<bool>(), collectives::mpi_compiled());
-  for (const char* absent : {"nccl", "io_uring"}) EXPECT_FALSE(found.at(absent).get<bool>());
+  const bool with_mpi = collectives::mpi_compiled();
+  EXPECT_EQ(found.at("mpi").get<bool>(), with_mpi);
+  EXPECT_EQ(found.at("mpi_version").get<std::string>().empty(), !with_mpi);
+  EXPECT_EQ(found.at("nccl").get<bool>(), collectives::nccl_compiled());
+  EXPECT_EQ(found.at("nccl_version").get<std::string>().empty(), !collectives::nccl_compiled());
   EXPECT_FALSE(found.at("simd").empty());
-  EXPECT_EQ(found.at("backends"), (json{"shared_memory", "single"}));
+  json expected{"shared_memory", "single"};
+  if (with_mpi) expected.push_back("mpi");
+  if (cuda_device::count() > 0) {
+    expected.push_back("one_device");
+    if (collectives::nccl_compiled()) expected.push_back("nccl");
+  }
+  EXPECT_EQ(found.at("backends"), expected);
 
   const ran text = zero_command({"info"});
   EXPECT_EQ(text.exit_code, 0);

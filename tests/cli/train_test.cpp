@@ -277,7 +277,11 @@ INSTANTIATE_TEST_SUITE_P(
         wrong{{"--checkpoint", "@/c"}, 2, {"--checkpoint", "unknown"}},
         wrong{{"--ranks", "0"}, 2, {"--ranks", "'0'"}},
         wrong{{"--ranks", "5"}, 2, {"--batch 4", "5 ranks"}},
-        wrong{{}, 2, {"MPI backend"}, {"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2"}},
+        // Nobody started these: with MPI it is alone, without MPI it cannot be helped.
+        wrong{{},
+              2,
+              {"OMPI_COMM_WORLD_RANK", "rank 0 of 2", "MPI"},
+              {"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2"}},
         wrong{{"--ranks", "3"},
               2,
               {"--ranks 3", "RANK and WORLD_SIZE"},
@@ -338,7 +342,8 @@ TEST_F(Train, ComparesGroupsOfRanksAndPredictsEveryByteTheySay) {
       for (const json& rank : run.at("communication")) {
         for (const auto& [what, bytes] : rank.at("predicted").items()) {
           EXPECT_EQ(rank.at(what), bytes) << names[i] << " " << what;
-          EXPECT_EQ(bytes.get<std::uint64_t>() > 0, what != "crossed");  // there is one host
+          // There is one host, and nothing goes in codes.
+          EXPECT_EQ(bytes.get<std::uint64_t>() > 0, what != "crossed" && what != "all_to_all");
         }
       }
     }

@@ -3,16 +3,33 @@
 #include "contract/communicator_contract.hpp"
 #include "support/mpi_main.hpp"
 
+#include <algorithm>
+
 namespace zero::testing {
 namespace {
 
 backend on_hosts(const std::string& name, const std::function<int(int rank, int size)>& host_of) {
-  return {name, {mpi_size()}, [host_of](int size, const auto& body) {
-            std::vector<int> hosts;
-            for (int r = 0; r < size; ++r) hosts.push_back(host_of(r, size));
-            const auto ranks = mpi_world(hosts);
-            EXPECT_NO_THROW(body(*ranks));
-          }};
+  backend made;
+  made.name = name;
+  made.sizes = {mpi_size()};
+  made.run = [host_of](int size, const auto& body) {
+    std::vector<int> hosts;
+    for (int r = 0; r < size; ++r) hosts.push_back(host_of(r, size));
+    const auto ranks = mpi_world(hosts);
+    EXPECT_NO_THROW(body(*ranks));
+  };
+  // By the order in which their first rank comes.
+  made.host_of = [host_of](int rank, int size) {
+    std::vector<int> seen;
+    for (int r = 0; r < size; ++r) {
+      const int named = host_of(r, size);
+      const auto found = std::find(seen.begin(), seen.end(), named);
+      if (r == rank) return static_cast<int>(found - seen.begin());
+      if (found == seen.end()) seen.push_back(named);
+    }
+    return -1;
+  };
+  return made;
 }
 
 std::vector<backend> backends() {

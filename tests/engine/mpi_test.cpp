@@ -86,7 +86,7 @@ TEST(engine_over_mpi, crosses_as_predicted_in_codes_with_the_bits_of_nodes_on_on
                                                                 : 0;
     for (const char* row : {"1", "3", "hybrid", "hpz"}) {
       SCOPED_TRACE(std::string(where.name) + ", " + row);
-      toy_run run = base_run(1);
+      toy_run run = base_run(2);
       run.options.quantized_gather = 8;
       run.options.quantized_reduce = 4;
       run.options.policy = partition::policy_of_name(row, 2);

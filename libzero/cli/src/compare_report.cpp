@@ -38,7 +38,7 @@ void compare_memory(const json& run, std::vector<std::string>& found) {
 double moved(const json& run) {
   const json& first = run.at("communication").at(0);
   return number(first.at("all_gather")) + number(first.at("reduce_scatter")) +
-         number(first.at("all_reduce"));
+         number(first.at("all_reduce")) + number(first.value("all_to_all", json(0)));
 }
 
 // "predicted | measured" in MiB, of the rank that holds most.
@@ -88,10 +88,17 @@ std::string describe_text(const json& text) {
                      text.at("sha256").get<std::string>());
 }
 
+// A run that gathers its parameters in codes computes with other values than one that does not.
+const json& comparable_run(const json& runs, const json& to) {
+  const auto bits = [](const json& run) { return run.value("quantize_gather", 0); };
+  return *std::find_if(runs.begin(), runs.end(),
+                       [&](const json& run) { return bits(run) == bits(to); });
+}
+
 std::vector<std::string> differences(const json& runs) {
   std::vector<std::string> found;
   for (const json& run : runs) {
-    const json& first = runs.front();
+    const json& first = comparable_run(runs, run);
     if (run.at("parameters_digest") != first.at("parameters_digest")) {
       found.push_back(fmt::format("{}: parameters {} are not {} of {}", name_of_run(run),
                                   run.at("parameters_digest").get<std::string>(),

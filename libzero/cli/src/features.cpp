@@ -3,6 +3,7 @@
 #include <zero/base/cuda.hpp>
 #include <zero/base/error.hpp>
 #include <zero/collectives/mpi.hpp>
+#include <zero/collectives/nccl.hpp>
 #include <zero/collectives/shared_memory.hpp>
 #include <zero/collectives/single.hpp>
 
@@ -13,6 +14,7 @@ namespace zero::cli {
 features compiled_in() noexcept {
   features all;
   all.cuda = cuda_device::compiled();
+  all.nccl = collectives::nccl_compiled();
   all.mpi = collectives::mpi_compiled();
   return all;
 }
@@ -53,6 +55,9 @@ std::vector<std::string> working_backends() {
     // absent here; info says so by leaving it out
   }
   names.emplace_back(collectives::make_single()->backend());
+  if (collectives::mpi_compiled()) names.emplace_back("mpi");
+  if (cuda_device::count() > 0) names.emplace_back("one_device");
+  if (cuda_device::count() > 0 && collectives::nccl_compiled()) names.emplace_back("nccl");
   return names;
 }
 

@@ -32,7 +32,8 @@ struct gpu {
 // Names of the SIMD targets this build may use on this processor, best first.
 [[nodiscard]] std::vector<std::string> simd_targets();
 
-// Names of the communication backends that work here, found out by trying each.
+// Names of the communication backends that work here, found out by trying each; but mpi is there if
+// it was compiled in, for whether it works is seen where a launcher has started ranks.
 [[nodiscard]] std::vector<std::string> working_backends();
 
 }  // namespace zero::cli

@@ -5,6 +5,8 @@
 #include "version.hpp"
 
 #include <zero/base/bytes.hpp>
+#include <zero/collectives/mpi.hpp>
+#include <zero/collectives/nccl.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -24,9 +26,11 @@ json describe() {
   const features has = compiled_in();
   return {{"schema", "zero.info/1"},
           {"version", version},
-          {"cuda", {{"compiled", has.cuda}, {"devices", devices}}},
+          {"cuda", {{"compiled", has.cuda}, {"devices", devices.size()}, {"gpus", devices}}},
           {"nccl", has.nccl},
+          {"nccl_version", collectives::nccl_version()},
           {"mpi", has.mpi},
+          {"mpi_version", collectives::mpi_version()},
           {"io_uring", has.io_uring},
           {"simd", simd_targets()},
           {"backends", working_backends()}};
@@ -40,7 +44,7 @@ void print(const json& described) {
   fmt::print("  simd       {}\n",
              fmt::join(described["simd"].get<std::vector<std::string>>(), ", "));
   const features has = compiled_in();
-  const json& devices = described["cuda"]["devices"];
+  const json& devices = described["cuda"]["gpus"];
   const std::string none = has.cuda && devices.empty() ? ", but " + why_no_gpus() : "";
   fmt::print("  cuda       {}{}\n", yes_or_no(has.cuda), none);
   for (const json& device : devices) {
@@ -48,7 +52,7 @@ void print(const json& described) {
                format_bytes(device["total_bytes"].get<std::uint64_t>()));
   }
   fmt::print("  nccl       {}\n", yes_or_no(has.nccl));
-  fmt::print("  mpi        {}\n", yes_or_no(has.mpi));
+  fmt::print("  mpi        {}\n", has.mpi ? collectives::mpi_version() : yes_or_no(false));
   fmt::print("  io_uring   {}\n", yes_or_no(has.io_uring));
 }
 

@@ -100,8 +100,8 @@ std::optional<rank_identity> rank_from_environment(const variables& environment)
   return result;
 }
 
-void require_reachable_peers(const rank_identity& identity) {
-  if (identity.who.size == 1 || identity.arena >= 0) return;
+void require_reachable_peers(const rank_identity& identity, bool with_mpi) {
+  if (identity.who.size == 1 || identity.arena >= 0 || with_mpi) return;
   throw invalid_argument(fmt::format(
       "{} come from another launcher than zero's; such ranks need the MPI backend, which this "
       "build does not have: use --ranks {} or zero launch -n {}",

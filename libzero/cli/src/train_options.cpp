@@ -95,6 +95,12 @@ void add_arithmetic(option_set& set, common_options& o) {
                  o.gradient_dtype,
                  names_of<gradient_storage>{{"fp32", gradient_storage::fp32},
                                             {"same", gradient_storage::same}}));
+  set.add(choice("quantize-gather", "bits of the codes sharded parameters are gathered in",
+                 o.quantize_gather, names_of<int>{{"off", 0}, {"8", 8}}));
+  set.add(choice("quantize-reduce",
+                 "bits of the codes gradients are summed over ranks in, within groups of "
+                 "--shard-group first",
+                 o.quantize_reduce, names_of<int>{{"off", 0}, {"4", 4}, {"8", 8}}));
   set.add(choice("optimizer", "update rule", o.optimizer,
                  named({algorithm::adamw, algorithm::adam, algorithm::sgd, algorithm::lion,
                         algorithm::adagrad})));
@@ -137,15 +143,22 @@ void add_memory(option_set& set, common_options& o) {
                                                   {"whole", partition::layout_kind::whole}}));
   set.add(
       bytes("resident-bytes", "parameters up to this size are never sharded", o.resident_bytes));
-  set.add(whole("shard-group", "RANKS",
-                "ranks of a group, for stages that have groups (default those of a host)",
-                o.shard_group, {1, 1U << 20}));
+  set.add(
+      whole("shard-group", "RANKS",
+            "ranks of a group, for stages that have groups and --quantize-reduce (default those of "
+            "a host)",
+            o.shard_group, {1, 1U << 20}));
   set.add(switch_on("recompute", "compute activations again in the backward, to keep fewer",
                     o.recompute));
+  set.add(switch_on("offload-activations",
+                    "keep blocks' inputs in host memory between forward and backward, and compute "
+                    "the rest again; with --device cuda",
+                    o.offload_activations));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
-  set.add(choice("device", "where is computed", o.device,
-                 names_of<compute_device>{{"cpu", compute_device::cpu}}));
+  set.add(choice(
+      "device", "where is computed", o.device,
+      names_of<compute_device>{{"cpu", compute_device::cpu}, {"cuda", compute_device::cuda}}));
 }
 
 // "--layers" and so on that are given, or not given.
@@ -257,6 +270,10 @@ void check(const common_options& o, int ranks) {
   if (o.batch < ranks) {
     throw invalid_argument(fmt::format(
         "--batch {} is not accepted with {} ranks; expected a sequence for each", o.batch, ranks));
+  }
+  if (o.offload_activations && o.device == compute_device::cpu) {
+    throw invalid_argument(
+        "--offload-activations is not accepted with --device cpu; expected --device cuda");
   }
   if (o.shard_group && ranks % *o.shard_group != 0) {
     throw invalid_argument(

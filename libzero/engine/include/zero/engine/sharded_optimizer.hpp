@@ -202,6 +202,7 @@ class sharded_optimizer {
                                              memory_place place = memory_place::host);
   // The collective operations of one step of `accumulate` micro-batches that keeps to the
   // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
+  // options.node_ranks counts as it is: 0 is all ranks at once.
   [[nodiscard]] static partition::communication_plan predict_communication(
       const partition::model_spec& model, const engine_options& options, int world_size);
   // Of those, bytes that `rank` sends to other hosts; rank r of the world is on host_of_rank[r].
