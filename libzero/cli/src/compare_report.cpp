@@ -64,6 +64,14 @@ std::string policy_of_run(const json& run) {
   return run.value("policy", fmt::to_string(run.at("stage").get<int>()));
 }
 
+int gather_bits(const json& run) { return run.value("quantize_gather", 0); }
+
+// A run that gathers its parameters in codes computes with other values than one that does not.
+const json& comparable_run(const json& runs, const json& to) {
+  return *std::find_if(runs.begin(), runs.end(),
+                       [&](const json& run) { return gather_bits(run) == gather_bits(to); });
+}
+
 // "3", "hybrid/2".
 std::string stage_cell(const json& run) {
   const json group = run.value("shard_group", json());
@@ -88,13 +96,6 @@ std::string describe_text(const json& text) {
                      text.at("sha256").get<std::string>());
 }
 
-// A run that gathers its parameters in codes computes with other values than one that does not.
-const json& comparable_run(const json& runs, const json& to) {
-  const auto bits = [](const json& run) { return run.value("quantize_gather", 0); };
-  return *std::find_if(runs.begin(), runs.end(),
-                       [&](const json& run) { return bits(run) == bits(to); });
-}
-
 std::vector<std::string> differences(const json& runs) {
   std::vector<std::string> found;
   for (const json& run : runs) {
@@ -108,6 +109,15 @@ std::vector<std::string> differences(const json& runs) {
     compare_memory(run, found);
   }
   return found;
+}
+
+std::string count_of_equal(const json& runs) {
+  const auto text = [](std::ptrdiff_t n) { return fmt::format("{} run{}", n, n == 1 ? "" : "s"); };
+  const auto coded =
+      std::count_if(runs.begin(), runs.end(), [](const json& run) { return gather_bits(run) > 0; });
+  const auto plain = static_cast<std::ptrdiff_t>(runs.size()) - coded;
+  if (coded == 0 || plain == 0) return text(plain + coded);
+  return fmt::format("{}, and in {} that gathered them in codes", text(plain), text(coded));
 }
 
 std::string format_table(const json& runs) {

@@ -15,6 +15,9 @@ namespace zero::cli {
 // predicted. Empty: all is well.
 [[nodiscard]] std::vector<std::string> differences(const nlohmann::ordered_json& runs);
 
+// "4 runs"; "3 runs, and in 1 run that gathered them in codes".
+[[nodiscard]] std::string count_of_equal(const nlohmann::ordered_json& runs);
+
 // Two tables, one row a run: speed and digest; memory predicted and measured.
 [[nodiscard]] std::string format_table(const nlohmann::ordered_json& runs);
 
