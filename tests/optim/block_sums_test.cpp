@@ -60,8 +60,8 @@ double sum_on_device(const T* values, std::size_t count) {
 TEST(block_sums, equal_the_reference) {
   std::mt19937_64 random(21);
   for (const dtype type : {dtype::fp32, dtype::bf16, dtype::fp16}) {
-    for (const std::size_t count : {1, 3, 4, 15, 16, 17, 1023, 1024, 1025, 4096, 65'535, 65'536,
-                                    65'537, 200'003, 65'536 * 5 + 1024 * 3 + 7}) {
+    for (const std::size_t count : {1, 3, 4, 31, 32, 33, 1023, 2047, 2048, 2049, 4096, 65'535,
+                                    65'536, 65'537, 200'003, 65'536 * 5 + 2048 * 3 + 7}) {
       for (const std::size_t offset : {0, 1, 4}) {
         elements values(type, count, offset);
         values.fill(

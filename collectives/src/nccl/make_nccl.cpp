@@ -64,7 +64,7 @@ std::shared_ptr<nccl_link> join_link(world w, const meeting& found, stream& lane
     return nccl_link::join(w.rank, w.size, found.id, lane, ordinal,
                            {patience, [&poison] { return !is_set(poison); }});
   } catch (const std::exception& why) {
-    if (is_set(poison)) throw_poison(poison);
+    if (is_set(poison)) throw_poison(poison, "nccl");
     set_poison(poison, error_class::peer_lost, {w.rank},
                "rank " + std::to_string(w.rank) + " failed to start NCCL: " + why.what());
     throw;
