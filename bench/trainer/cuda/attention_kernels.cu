@@ -1,6 +1,6 @@
 // Attention: which kernels a head size and an element take, and their launches.
 
-#include "trainer/cuda/attention_plain.hpp"
+#include "trainer/cuda/attention_plain_backward.hpp"
 #include "trainer/cuda/attention_tiles_backward.hpp"
 #include "trainer/cuda/attention_tiles_forward.hpp"
 #include "trainer/cuda/kernels.hpp"
