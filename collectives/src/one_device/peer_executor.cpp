@@ -207,7 +207,7 @@ bool peer_executor::all_gather(const piece& p, const device_placement& own) {
 }
 
 // Stages this rank's pieces if peers cannot read them where they are; after the meeting all have.
-bool peer_executor::stage_pieces(const piece& p, const device_placement& own) {
+bool peer_executor::bring_pieces(const piece& p, const device_placement& own) {
   if (!p.staged) return true;
   if (!own.in_reached) {
     const std::uint64_t width = size_of(p.op.in);
@@ -237,7 +237,7 @@ bool peer_executor::reduce_scatter(const piece& p, const device_placement& own) 
     }
     return true;
   }
-  if (!stage_pieces(p, own)) return false;
+  if (!bring_pieces(p, own)) return false;
   for (std::size_t i = 0; i < from_.size(); ++i) from_[i] = piece_for_me(p, in_world_order_[i]);
   std::byte* const out = own.out + p.at * size_of(p.op.out);
   if (!own.out_reached) {
@@ -265,7 +265,7 @@ void peer_executor::sum_to_host(const piece& p, std::byte* out) {
 }
 
 bool peer_executor::all_to_all(const piece& p, const device_placement& own) {
-  if (!stage_pieces(p, own)) return false;
+  if (!bring_pieces(p, own)) return false;
   const std::uint64_t width = size_of(p.op.in);
   const int me = group_.rank();
   for (int n = 0; n < group_.size(); ++n) {

@@ -40,7 +40,7 @@ class peer_executor final : public executor {
   [[nodiscard]] bool all_to_all(const piece& p, const device_placement& own);
   [[nodiscard]] bool all_reduce(const piece& p, const device_placement& own);
   [[nodiscard]] bool broadcast(const piece& p, const device_placement& own);
-  [[nodiscard]] bool stage_pieces(const piece& p, const device_placement& own);
+  [[nodiscard]] bool bring_pieces(const piece& p, const device_placement& own);
   void sum_to_host(const piece& p, std::byte* out);
   // All ranks have queued what comes before, and what this rank queues from now on runs after it.
   [[nodiscard]] bool meet(const piece& p);
