@@ -108,6 +108,19 @@ bool peer_executor::done(std::uint64_t k) {
                      [&](peer& other) { return other.events->done(done_slots + k % outstanding); });
 }
 
+// Those who are not ready keep all others waiting.
+std::vector<int> peer_executor::behind(std::uint64_t k) {
+  std::vector<int> ranks;
+  for (const std::size_t slots : {ready_slots, done_slots}) {
+    for (int i = 0; i < group_.size(); ++i) {
+      event_ring& events = *table_->peers[static_cast<std::size_t>(i)].events;
+      if (!events.done(slots + k % outstanding)) ranks.push_back(i);
+    }
+    if (!ranks.empty()) break;
+  }
+  return ranks;
+}
+
 // Peers read this rank's memory, so their lanes must have stopped, too, and their work be over.
 void peer_executor::quiet(bool poisoned, steady::duration patience) noexcept {
   static_cast<void>(poisoned);

@@ -29,6 +29,7 @@ class peer_executor final : public executor {
   void conclude(std::uint64_t k) override;
   void order(std::uint64_t k, stream& later) override;
   [[nodiscard]] bool done(std::uint64_t k) override;
+  [[nodiscard]] std::vector<int> behind(std::uint64_t k) override;
   [[nodiscard]] std::atomic<bool>& moving() noexcept override { return mine().moving; }
   void quiet(bool poisoned, steady::duration patience) noexcept override;
   [[nodiscard]] maker split(int color, int position) override;
