@@ -4,6 +4,7 @@
 #include "trainer/counter_random.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/crossing.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -203,6 +204,17 @@ partition::communication_volume training::planned_communication() const {
   sum.all_gather += loss_places_.size();  // of losses
   ++sum.calls;
   return sum;
+}
+
+std::uint64_t training::planned_crossing() const {
+  collectives::ranks_on_hosts hosts;
+  for (int rank = 0; rank < ranks_.size(); ++rank) hosts.host.push_back(ranks_.host_of(rank));
+  collectives::moved_elements loss;
+  loss.count = sizeof(double);
+  loss.in = loss.out = dtype::byte;
+  return sharded_optimizer::predict_crossing(optimizer_.layout().model(), optimizer_.options(),
+                                             hosts.host, ranks_.rank()) +
+         collectives::bytes_crossing_from(hosts, loss, ranks_.rank());
 }
 
 std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int count,

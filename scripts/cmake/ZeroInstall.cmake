@@ -30,6 +30,11 @@ macro(zero_backend_needs)
     list(JOIN MPI_CXX_LIBRARIES " " mpi)
     string(APPEND ZERO_PC_LIBS " ${mpi}")
   endif()
+  foreach(link IN LISTS links)  # libraries that have no package of their own are named by path
+    if(IS_ABSOLUTE "${link}")
+      string(APPEND ZERO_PC_LIBS " ${link}")
+    endif()
+  endforeach()
 endmacro()
 
 # A static library hands what it needs on to whoever links it; a shared one has it already.

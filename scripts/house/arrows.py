@@ -23,6 +23,7 @@ VENDORS = (
     (r"nccl\w*\.h", ("collectives/src/nccl/",), "NCCL"),
     (r"mpi(-ext)?\.h", ("collectives/src/mpi/",), "MPI"),
     (r"liburing(/.*)?\.h|liburing", ("offload/src/uring/",), "liburing"),
+    (r"hwloc(/.*)?\.h", ("offload/src/hwloc/",), "hwloc"),
     (r"hwy/.*", ("libzero/optim/", "collectives/src/", "libzero/cli/", "bench/", "tests/"),
      "Highway"),
     (r"xxhash\.h", ("libzero/base/src/",), "xxHash"),

@@ -342,7 +342,8 @@ TEST_F(Train, ComparesGroupsOfRanksAndPredictsEveryByteTheySay) {
       for (const json& rank : run.at("communication")) {
         for (const auto& [what, bytes] : rank.at("predicted").items()) {
           EXPECT_EQ(rank.at(what), bytes) << names[i] << " " << what;
-          EXPECT_GT(bytes.get<std::uint64_t>(), 0U);
+          // There is one host, and nothing goes in codes.
+          EXPECT_EQ(bytes.get<std::uint64_t>() > 0, what != "crossed" && what != "all_to_all");
         }
       }
     }

@@ -238,7 +238,7 @@ TEST_P(processors, codes_equal_the_references) {
   for (const dtype type : dtypes) {
     for (const int bits : {4, 8}) {
       for (const std::size_t count : {0, 1, 127, 128, 129, 5000}) {
-        const std::size_t bytes = optim::quantized_bytes(count, bits);
+        const std::size_t bytes = quantized_bytes(count, bits);
         std::vector<std::byte> runs(bytes * terms), again(bytes), expected(bytes * terms);
         const block there(*memory_, bytes * (terms + 1));
         for (int t = 0; t < terms; ++t) {

@@ -13,8 +13,6 @@ namespace zero::testing {
 namespace {
 
 namespace detail = optim::detail;
-using optim::quantized_block;
-using optim::quantized_bytes;
 using optim::store_mode;
 
 constexpr std::size_t counts[] = {1, 7, 64, 65, 127, 128, 129, 256, 1000};

@@ -39,8 +39,7 @@ __global__ void __launch_bounds__(256)
 
 template <typename Body, typename Element>
 __global__ void __launch_bounds__(128) tiles_kernel(attention_arguments<Element> a) {
-  Body::body(tile_block{}, static_cast<int>(blockIdx.x), a,
-             static_cast<Element*>(shared_memory()));
+  Body::body(tile_block{}, static_cast<int>(blockIdx.x), a, static_cast<Element*>(shared_memory()));
 }
 
 // The bodies for a head size: as much at once as registers and shared memory hold.
@@ -87,8 +86,7 @@ template <typename Element, typename Kernel>
 void launch_plain(const char* name, Kernel* kernel, cudaStream_t queue,
                   const attention_arguments<Element>& a) {
   const int tile = plain_tile(a.head_size);
-  launch(name, kernel,
-         static_cast<unsigned>(attention_tile_place<Element>::count(a, tile)),
+  launch(name, kernel, static_cast<unsigned>(attention_tile_place<Element>::count(a, tile)),
          plain_block::threads, plain_shared_floats(tile, a.head_size) * sizeof(float), queue, a,
          tile);
 }
@@ -152,10 +150,10 @@ void attention_backward(cudaStream_t queue, const attention_arguments<Element>& 
   launch_plain("plain_key_backward", plain_key_backward_kernel<Element>, queue, a);
 }
 
-#define ZERO_TRAINER_INSTANTIATE(Element)                                              \
-  template attention_kind attention_kind_of<Element>(int) noexcept;                    \
-  template void prepare_attention<Element>(int);                                       \
-  template void attention_forward(cudaStream_t, const attention_arguments<Element>&);  \
+#define ZERO_TRAINER_INSTANTIATE(Element)                                             \
+  template attention_kind attention_kind_of<Element>(int) noexcept;                   \
+  template void prepare_attention<Element>(int);                                      \
+  template void attention_forward(cudaStream_t, const attention_arguments<Element>&); \
   template void attention_backward(cudaStream_t, const attention_arguments<Element>&);
 ZERO_TRAINER_INSTANTIATE(float)
 ZERO_TRAINER_INSTANTIATE(bf16_t)

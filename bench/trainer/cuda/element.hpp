@@ -5,6 +5,7 @@
 
 #include "trainer/cuda/host_device.hpp"
 
+#include <zero/base/dtype.hpp>
 #include <zero/base/float16.hpp>
 
 #include <cmath>
@@ -18,6 +19,11 @@
 #endif
 
 namespace zero::trainer::cuda {
+
+template <typename Element>
+inline constexpr dtype dtype_of = std::is_same_v<Element, float>    ? dtype::fp32
+                                  : std::is_same_v<Element, bf16_t> ? dtype::bf16
+                                                                    : dtype::fp16;
 
 ZERO_TRAINER_BOTH float widened(float value) { return value; }
 

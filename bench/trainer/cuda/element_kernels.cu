@@ -14,8 +14,7 @@ void embed_tokens(cudaStream_t queue, const std::int32_t* tokens, const Element*
     each_index("embed", queue, count / width,
                embed<Element, width>{tokens, wte, wpe, out, channels, length});
   } else {
-    each_index("embed", queue, count,
-               embed<Element, 1>{tokens, wte, wpe, out, channels, length});
+    each_index("embed", queue, count, embed<Element, 1>{tokens, wte, wpe, out, channels, length});
   }
 }
 
@@ -50,19 +49,18 @@ void apply_gelu(cudaStream_t queue, const Element* in, Element* out, std::size_t
 }
 
 template <typename Element>
-void apply_gelu_slope(cudaStream_t queue, const Element* in, Element* gradient,
-                      std::size_t count) {
+void apply_gelu_slope(cudaStream_t queue, const Element* in, Element* gradient, std::size_t count) {
   each_index("gelu_backward", queue, count, gelu_backward<Element>{in, gradient});
 }
 
-#define ZERO_TRAINER_INSTANTIATE(Element)                                                         \
-  template void embed_tokens(cudaStream_t, const std::int32_t*, const Element*, const Element*,   \
-                             Element*, int, int, int);                                            \
-  template void add_token_gradients(cudaStream_t, const ordered_tokens&, const Element*,          \
-                                    Element*, float*, int);                                       \
-  template void add_position_gradients(cudaStream_t, const Element*, Element*, int, int, int);    \
-  template void add_biases(cudaStream_t, const Element*, Element*, std::size_t, int);             \
-  template void apply_gelu(cudaStream_t, const Element*, Element*, std::size_t);                  \
+#define ZERO_TRAINER_INSTANTIATE(Element)                                                          \
+  template void embed_tokens(cudaStream_t, const std::int32_t*, const Element*, const Element*,    \
+                             Element*, int, int, int);                                             \
+  template void add_token_gradients(cudaStream_t, const ordered_tokens&, const Element*, Element*, \
+                                    float*, int);                                                  \
+  template void add_position_gradients(cudaStream_t, const Element*, Element*, int, int, int);     \
+  template void add_biases(cudaStream_t, const Element*, Element*, std::size_t, int);              \
+  template void apply_gelu(cudaStream_t, const Element*, Element*, std::size_t);                   \
   template void apply_gelu_slope(cudaStream_t, const Element*, Element*, std::size_t);
 ZERO_TRAINER_INSTANTIATE(float)
 ZERO_TRAINER_INSTANTIATE(bf16_t)

@@ -84,8 +84,7 @@ void set(const operation& of, cublasLtMatmulDescAttributes_t attribute, const Va
 }
 
 template <typename Value>
-void set(const preference& of, cublasLtMatmulPreferenceAttributes_t attribute,
-         const Value& value) {
+void set(const preference& of, cublasLtMatmulPreferenceAttributes_t attribute, const Value& value) {
   checked(cublasLtMatmulPreferenceSetAttribute(of.get(), attribute, &value, sizeof value),
           "cublasLtMatmulPreferenceSetAttribute");
 }
@@ -101,7 +100,8 @@ std::uint32_t alignment_of(const product& shape) {
   return shape.is_aligned() ? 16U : static_cast<std::uint32_t>(size_of(shape.type));
 }
 
-operation make_operation(const product& shape) {
+// `anywhere` is a place on the device: cuBLASLt wants to see an address where there will be one.
+operation make_operation(const product& shape, void* anywhere) {
   cublasLtMatmulDesc_t made = nullptr;
   checked(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
@@ -111,6 +111,10 @@ operation make_operation(const product& shape) {
   set(how, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(shape.after));
   if (shape.after == epilogue::gelu_bias || shape.after == epilogue::gelu_slope) {
     set(how, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.ldd);
+    set(how, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, anywhere);
+  }
+  if (shape.after == epilogue::bias || shape.after == epilogue::gelu_bias) {
+    set(how, CUBLASLT_MATMUL_DESC_BIAS_POINTER, anywhere);
   }
   return how;
 }
@@ -143,7 +147,7 @@ struct matmul::state {
     const auto found = plans.find(shape);
     if (found != plans.end()) return found->second;
     plan made;
-    made.how = make_operation(shape);
+    made.how = make_operation(shape, workspace);
     made.a = shape.transpose_a ? make_layout(shape.type, shape.k, shape.m, shape.lda)
                                : make_layout(shape.type, shape.m, shape.k, shape.lda);
     made.b = shape.transpose_b ? make_layout(shape.type, shape.n, shape.k, shape.ldb)
@@ -152,9 +156,9 @@ struct matmul::state {
     const preference wanted = make_preference(shape);
     cublasLtMatmulHeuristicResult_t best{};
     int count = 0;
-    const cublasStatus_t code = cublasLtMatmulAlgoGetHeuristic(
-        handle.get(), made.how.get(), made.a.get(), made.b.get(), made.d.get(), made.d.get(),
-        wanted.get(), 1, &best, &count);
+    const cublasStatus_t code =
+        cublasLtMatmulAlgoGetHeuristic(handle.get(), made.how.get(), made.a.get(), made.b.get(),
+                                       made.d.get(), made.d.get(), wanted.get(), 1, &best, &count);
     // Not to have an algorithm is an answer.
     if (code != CUBLAS_STATUS_NOT_SUPPORTED && code != CUBLAS_STATUS_INVALID_VALUE) {
       checked(code, "cublasLtMatmulAlgoGetHeuristic");
@@ -181,8 +185,9 @@ bool matmul::has(const product& shape) {
 void matmul::run(const product& shape, const product_operands& operands) {
   if (shape.m == 0 || shape.n == 0 || shape.k == 0) return;
   const std::uint32_t alignment = alignment_of(shape);
-  for (const void* matrix : {operands.a, operands.b, operands.c, static_cast<const void*>(operands.d),
-                             static_cast<const void*>(operands.aside)}) {
+  for (const void* matrix :
+       {operands.a, operands.b, operands.c, static_cast<const void*>(operands.d),
+        static_cast<const void*>(operands.aside)}) {
     if (reinterpret_cast<std::uintptr_t>(matrix) % alignment != 0) {
       throw invalid_argument("a matrix of a product begins at no multiple of " +
                              std::to_string(alignment) + " bytes");

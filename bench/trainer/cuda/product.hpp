@@ -65,22 +65,22 @@ struct product {
 // apart (A = wte, B = x).
 [[nodiscard]] inline product logits_product(int rows, int channels, int vocabulary, int stride,
                                             dtype type) noexcept {
-  return {vocabulary, rows, channels, true, false, channels, channels, stride,
-          type,       false, epilogue::none};
+  return {vocabulary, rows,   channels, true,  false,         channels,
+          channels,   stride, type,     false, epilogue::none};
 }
 
 // dx[rows, channels] = slopes[rows, vocabulary] wte (A = wte, B = slopes).
 [[nodiscard]] inline product head_input_product(int rows, int channels, int vocabulary, int stride,
                                                 dtype type) noexcept {
-  return {channels, rows,  vocabulary, false, false, channels, stride, channels,
-          type,     false, epilogue::none};
+  return {channels, rows,     vocabulary, false, false,         channels,
+          stride,   channels, type,       false, epilogue::none};
 }
 
 // dwte[vocabulary, channels] += slopes^T x (A = x, B = slopes).
 [[nodiscard]] inline product head_weight_product(int rows, int channels, int vocabulary, int stride,
                                                  dtype type) noexcept {
-  return {channels, vocabulary, rows, false, true, channels, stride, channels,
-          type,     true,       epilogue::none};
+  return {channels, vocabulary, rows, false, true,          channels,
+          stride,   channels,   type, true,  epilogue::none};
 }
 
 }  // namespace zero::trainer::cuda

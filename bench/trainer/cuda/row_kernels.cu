@@ -10,14 +10,12 @@ using zero::cuda::launch;
 using row_block = thread_block<256>;
 
 template <int Width, typename Element>
-__global__ void __launch_bounds__(256)
-    norm_forward_kernel(norm_forward_arguments<Element> a) {
+__global__ void __launch_bounds__(256) norm_forward_kernel(norm_forward_arguments<Element> a) {
   norm_forward_body<Width>(row_block{}, static_cast<int>(blockIdx.x), a);
 }
 
 template <int Width, typename Element>
-__global__ void __launch_bounds__(256)
-    norm_backward_kernel(norm_backward_arguments<Element> a) {
+__global__ void __launch_bounds__(256) norm_backward_kernel(norm_backward_arguments<Element> a) {
   norm_backward_body<Width>(row_block{}, static_cast<int>(blockIdx.x), a);
 }
 
@@ -29,8 +27,7 @@ __global__ void __launch_bounds__(256)
 }
 
 template <typename Element>
-__global__ void __launch_bounds__(256)
-    cross_entropy_kernel(cross_entropy_arguments<Element> a) {
+__global__ void __launch_bounds__(256) cross_entropy_kernel(cross_entropy_arguments<Element> a) {
   __shared__ float room[row_block::warps];
   cross_entropy_body(row_block{}, static_cast<int>(blockIdx.x), a, room);
 }

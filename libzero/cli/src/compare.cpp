@@ -3,6 +3,7 @@
 #include "compare.hpp"
 
 #include "compare_report.hpp"
+#include "device_ranks.hpp"
 #include "machine.hpp"
 #include "output_folder.hpp"
 #include "progress.hpp"
@@ -45,8 +46,9 @@ one_run run_once(const compare_options& options, const std::string& stage, offlo
       shown.show(line.at("step").get<std::uint64_t>(), loss.is_number() ? loss.get<double>() : NAN);
     }
   };
+  const int processes = options.training.device == compute_device::cuda ? 1 : options.ranks;
   result.outcome = run_training_processes(program, train_arguments(options, stage, offload),
-                                          options.ranks, on_line, signals);
+                                          processes, on_line, signals);
   if (result.outcome.exit_code == 0 && result.report.is_null()) {
     result.outcome = {static_cast<int>(error_class::failure),
                       fmt::format("{} ended without a report", what)};
@@ -84,6 +86,7 @@ int conclude(const json& report, const std::string& folder) {
 
 int compare(const compare_options& options, const arguments& command, const std::string& program,
             signal_watch& signals) {
+  require_device(options.training);
   check(options.training, options.ranks);
   try {
     check_writable(options.output);

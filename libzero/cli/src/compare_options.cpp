@@ -81,6 +81,7 @@ arguments train_arguments(const compare_options& o, const std::string& stage,
   train.training = o.training;
   train.stage = stage;
   train.offload = offload;
+  if (o.training.device == compute_device::cuda) train.ranks = o.ranks;  // threads of the process
   arguments result = train_option_set(train).to_arguments();
   result.insert(result.begin(), "train");
   return result;

@@ -20,7 +20,7 @@ struct compare_options {
 
 [[nodiscard]] option_set compare_option_set(compare_options& o);
 
-// The command line of one rank of one run, after "zero".
+// The command line of one process of one run, after "zero".
 [[nodiscard]] arguments train_arguments(const compare_options& o, const std::string& stage,
                                         offload_tier offload);
 

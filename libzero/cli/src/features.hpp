@@ -12,6 +12,7 @@ namespace zero::cli {
 struct features {
   bool cuda = false;
   bool nccl = false;
+  bool mpi = false;
   bool io_uring = false;
 };
 [[nodiscard]] features compiled_in() noexcept;

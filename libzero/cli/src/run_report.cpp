@@ -1,5 +1,7 @@
 #include "run_report.hpp"
 
+#include "trainer/gpt_model.hpp"
+
 #include <zero/base/memory_statistics.hpp>
 
 #include <algorithm>
@@ -44,6 +46,9 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
     const rank_figures& own = ranks[rank];
     json measured = accounts(own.memory.measured, own.memory.measured_peak);
     measured["activations"] = own.activations;
+    if (own.offloaded_activations > 0) {
+      measured["offloaded_activations"] = own.offloaded_activations;
+    }
     measured["process_rss_peak"] = own.process_rss_peak;
     line["memory"].push_back(
         {{"rank", rank},
@@ -61,6 +66,8 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                      {"predicted",
                                       {{"all_gather", own.planned.all_gather},
                                        {"reduce_scatter", own.planned.reduce_scatter},
+                                       {"all_to_all", own.planned.all_to_all},
+                                       {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
     line["offload_io"].push_back({{"rank", rank},
@@ -97,6 +104,25 @@ void add_steps(json& line, const std::vector<trainer::training_step>& steps, std
       seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
   line["step_seconds"] = {{"median", median}, {"min", seconds.front()}, {"max", seconds.back()}};
   line["tokens_per_second"] = static_cast<double>(tokens) / median;
+}
+
+// What the device did of what it can do. Operations are those a step needs, whatever is computed
+// twice.
+void add_device(json& line, const finished_run& run) {
+  if (!run.device) return;
+  const common_options& o = run.options->training;
+  const trainer::gpt_config model = chosen_model(o);
+  const double operations = trainer::operations_of_step(model, o.batch, sequence_of(o, model));
+  const double rate = operations / line.at("step_seconds").at("median").get<double>();
+  json device{{"name", run.device->name},
+              {"devices", run.device->devices},
+              {"operations_per_step", operations},
+              {"operations_per_second", rate}};
+  if (run.device->matrix_rate) {
+    device["matrix_operations_per_second"] = *run.device->matrix_rate;
+    device["fraction_of_matrix_rate"] = rate / (*run.device->matrix_rate * run.device->devices);
+  }
+  line["device"] = std::move(device);
 }
 
 }  // namespace
@@ -168,6 +194,7 @@ json run_line(const finished_run& run) {
   add_options_given(line, *run.options);
   add_steps(line, run.steps,
             static_cast<std::uint64_t>(o.batch) * static_cast<std::uint64_t>(sequence));
+  add_device(line, run);
   line["parameters_digest"] = run.parameters_digest;
   add_figures(line, run.ranks, run.steps.size());
   for (std::size_t i = 0; i < phase_count; ++i) {

@@ -14,6 +14,8 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace zero::cli {
@@ -22,9 +24,11 @@ namespace zero::cli {
 struct rank_figures {
   memory_report memory;
   std::uint64_t activations = 0;            // bytes
+  std::uint64_t offloaded_activations = 0;  // bytes of host memory
   std::uint64_t process_rss_peak = 0;       // bytes
   collectives::traffic traffic;             // of the steps alone
   partition::communication_volume planned;  // of one step
+  std::uint64_t planned_crossing = 0;       // bytes of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.
@@ -42,6 +46,13 @@ struct rank_figures {
 [[nodiscard]] nlohmann::ordered_json step_line(const trainer::training_step& step,
                                                std::uint64_t tokens);
 
+// The GPU that a run used.
+struct device_figures {
+  std::string name;
+  int devices = 1;                    // that the ranks share or have one each of
+  std::optional<double> matrix_rate;  // operations a second of one large product, each device
+};
+
 struct finished_run {
   const train_options* options;
   const trainer::corpus* text;
@@ -50,6 +61,7 @@ struct finished_run {
   seconds_by_phase seconds{};
   schedule_report schedule;
   std::string parameters_digest;
+  std::optional<device_figures> device;
 };
 
 // Schema zero.run/1.

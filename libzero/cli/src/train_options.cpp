@@ -142,10 +142,15 @@ void add_memory(option_set& set, common_options& o) {
                 o.shard_group, {1, 1U << 20}));
   set.add(switch_on("recompute", "compute activations again in the backward, to keep fewer",
                     o.recompute));
+  set.add(switch_on("offload-activations",
+                    "keep blocks' inputs in host memory between forward and backward, and compute "
+                    "the rest again; with --device cuda",
+                    o.offload_activations));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
-  set.add(choice("device", "where is computed", o.device,
-                 names_of<compute_device>{{"cpu", compute_device::cpu}}));
+  set.add(choice(
+      "device", "where is computed", o.device,
+      names_of<compute_device>{{"cpu", compute_device::cpu}, {"cuda", compute_device::cuda}}));
 }
 
 // "--layers" and so on that are given, or not given.
@@ -257,6 +262,10 @@ void check(const common_options& o, int ranks) {
   if (o.batch < ranks) {
     throw invalid_argument(fmt::format(
         "--batch {} is not accepted with {} ranks; expected a sequence for each", o.batch, ranks));
+  }
+  if (o.offload_activations && o.device == compute_device::cpu) {
+    throw invalid_argument(
+        "--offload-activations is not accepted with --device cpu; expected --device cuda");
   }
   if (o.shard_group && ranks % *o.shard_group != 0) {
     throw invalid_argument(
