@@ -126,6 +126,14 @@ TEST_F(Compare, EndsWithTheErrorOfARun) {
   EXPECT_FALSE(wrote());
 }
 
+// On a GPU the ranks are threads of one process, which says whose words it passes on.
+TEST_F(Compare, NamesTheRankOfAThread) {
+  tell("code", "4");
+  tell("stage0", R"({"schema": "zero.error/1", "kind": 4, "message": "differs", "rank": 3})");
+  EXPECT_EQ(run(), 4);
+  EXPECT_EQ(errors_, "zero compare: rank 3: differs\n");
+}
+
 TEST_F(Compare, RefusesNonsense) {
   tell("stage0", "not JSON");
   EXPECT_EQ(run(), 1);

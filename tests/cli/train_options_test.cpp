@@ -11,6 +11,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace zero::cli {
 namespace {
 
@@ -108,6 +110,29 @@ TEST(TrainOptions, CompareTellsItsRanksAllButTheStage) {
   EXPECT_EQ(rank.training.seed, 9U);
   EXPECT_EQ(rank.training.optimizer, optim::algorithm::sgd);
   EXPECT_FALSE(rank.ranks.has_value());
+}
+
+TEST(TrainOptions, OnAGpuTheRanksAreThreadsOfTheProcessThatIsStarted) {
+  compare_options o;
+  compare_option_set(o).parse({"--device", "cuda", "--ranks", "3", "--offload-activations"});
+  const train_options threads = [&] {
+    arguments given = train_arguments(o, "1", offload_tier::none);
+    given.erase(given.begin());
+    return parsed(given);
+  }();
+  EXPECT_EQ(threads.ranks, 3);
+  EXPECT_EQ(threads.training.device, compute_device::cuda);
+  EXPECT_TRUE(threads.training.offload_activations);
+  o.training.device = compute_device::cpu;
+  arguments given = train_arguments(o, "1", offload_tier::none);
+  EXPECT_EQ(std::count(given.begin(), given.end(), "--ranks=3"), 0);
+}
+
+TEST(TrainOptions, ActivationsAreOffloadedFromAGpuOnly) {
+  train_options o = parsed({"--offload-activations", "--device", "cuda"});
+  EXPECT_NO_THROW(check(o, 1));
+  o.training.device = compute_device::cpu;
+  EXPECT_THROW(check(o, 1), invalid_argument);
 }
 
 TEST(TrainOptions, AGroupIsTheRanksOfAHostUnlessSaid) {

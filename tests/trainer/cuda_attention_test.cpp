@@ -2,7 +2,7 @@
 // attention; and the order in which the host runs threads does not matter.
 
 #include "trainer/attention.hpp"
-#include "trainer/cuda/attention_plain.hpp"
+#include "trainer/cuda/attention_plain_backward.hpp"
 #include "trainer/cuda/attention_tiles_backward.hpp"
 #include "trainer/cuda/attention_tiles_forward.hpp"
 #include "trainer/model_step.hpp"

@@ -1,6 +1,6 @@
 // Attention: which kernels a head size and an element take, and their launches.
 
-#include "trainer/cuda/attention_plain.hpp"
+#include "trainer/cuda/attention_plain_backward.hpp"
 #include "trainer/cuda/attention_tiles_backward.hpp"
 #include "trainer/cuda/attention_tiles_forward.hpp"
 #include "trainer/cuda/kernels.hpp"
@@ -113,12 +113,13 @@ attention_kind attention_kind_of(int head_size) noexcept {
 }
 
 template <typename Element>
-void prepare_attention(int head_size) {
+void prepare_attention([[maybe_unused]] int head_size) {
   if constexpr (!std::is_same_v<Element, float>) {
     if (head_size == 64) return prepare_tiles<64, Element>();
     if (head_size == 128) return prepare_tiles<128, Element>();
   }
-  const std::size_t bytes = plain_shared_floats(plain_tile(head_size), head_size) * sizeof(float);
+  // All there is, for models with other heads may be there too.
+  const std::size_t bytes = plain_shared_limit;
   allow_shared(reinterpret_cast<const void*>(plain_forward_kernel<Element>), bytes);
   allow_shared(reinterpret_cast<const void*>(plain_query_backward_kernel<Element>), bytes);
   allow_shared(reinterpret_cast<const void*>(plain_key_backward_kernel<Element>), bytes);

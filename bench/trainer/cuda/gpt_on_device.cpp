@@ -243,6 +243,7 @@ namespace zero::trainer {
 
 std::unique_ptr<model> make_cuda_model(cuda_device& device, stream& queue, const gpt_config& config,
                                        const gpt_options& options) {
+  const zero::cuda::current_device here(device.ordinal());  // cuBLASLt asks which it is
   switch (options.storage) {
     case dtype::fp32:
       return std::make_unique<cuda::gpt_on_device<float>>(device, queue, config, options);

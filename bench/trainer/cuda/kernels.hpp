@@ -8,6 +8,7 @@
 #include "trainer/cuda/attention_shape.hpp"
 #include "trainer/cuda/column_kernels.hpp"
 #include "trainer/cuda/element_kernels.hpp"
+#include "trainer/cuda/loss_kernels.hpp"
 #include "trainer/cuda/row_kernels.hpp"
 #include "trainer/cuda/token_order.hpp"
 

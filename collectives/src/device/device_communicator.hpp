@@ -68,6 +68,7 @@ class device_communicator final : public communicator,
   void count_staged(const record& r, const_typed_span in, typed_span out) noexcept;
   void wait_until_queued(std::uint64_t ticket);
   void wait_for_device(std::uint64_t ticket);
+  void poison_hung(std::uint64_t k, steady::duration waited);
   [[nodiscard]] bool device_done(std::uint64_t ticket) const;
   // Throws the first error, if there is one, once nothing uses the caller's memory any more.
   void check_usable() const;

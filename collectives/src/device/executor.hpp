@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace zero::collectives {
 
@@ -51,6 +52,9 @@ class executor {
   // For operations that all ranks have queued: when all that used this rank's memory is over.
   virtual void order(std::uint64_t k, stream& later) = 0;
   [[nodiscard]] virtual bool done(std::uint64_t k) = 0;
+
+  // Ranks of the group for whose device operation k waits, as far as it can be known.
+  [[nodiscard]] virtual std::vector<int> behind(std::uint64_t k) = 0;
 
   // Whether this rank's lane may be queueing work of the group just now.
   [[nodiscard]] virtual std::atomic<bool>& moving() noexcept = 0;

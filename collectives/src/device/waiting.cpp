@@ -81,18 +81,26 @@ void device_communicator::wait_for_device(std::uint64_t ticket) {
       if (device_done(ticket)) return;
       if (group_.poisoned() != nullptr) break;
       if (moved) continue;
-      const int me = group_.world_rank(rank());
-      group_.poison(error_class::peer_lost, {me},
-                    "rank " + std::to_string(me) + " waited " +
-                        std::to_string(std::chrono::duration<double>(limit).count()) +
-                        " s for its device to do " + group_.title(next) +
-                        ", which all ranks have queued");
+      poison_hung(next, limit);
       break;
     }
   } catch (...) {
     fail();  // the device failed, if that was not the end of an error that was there before
   }
   check_usable();
+}
+
+void device_communicator::poison_hung(std::uint64_t k, steady::duration waited) {
+  std::vector<int> culprits;
+  for (const int i : executor_->behind(k)) culprits.push_back(group_.world_rank(i));
+  const std::string whose = culprits.empty() ? "the devices of ranks, one of which does not go on,"
+                                             : std::string("the work of ") +
+                                                   (culprits.size() == 1 ? "rank " : "ranks ") +
+                                                   format_ranks(culprits) + " on the device";
+  group_.poison(error_class::peer_lost, culprits,
+                "rank " + std::to_string(group_.world_rank(rank())) + " waited " +
+                    std::to_string(std::chrono::duration<double>(waited).count()) + " s for " +
+                    whose + " to finish " + group_.title(k) + ", which all have queued");
 }
 
 void device_communicator::check_usable() const {

@@ -40,6 +40,8 @@ class exchange_executor final : public executor {
   void conclude(std::uint64_t k) override;
   void order(std::uint64_t k, stream& later) override;
   [[nodiscard]] bool done(std::uint64_t k) override;
+  // Of peers' devices a rank sees nothing.
+  [[nodiscard]] std::vector<int> behind(std::uint64_t) override { return {}; }
   [[nodiscard]] std::atomic<bool>& moving() noexcept override { return moving_; }
   void quiet(bool poisoned, steady::duration patience) noexcept override;
   [[nodiscard]] maker split(int color, int position) override;

@@ -81,9 +81,15 @@ exchange_staging make_staging(const std::shared_ptr<nccl_link>& peers, int ordin
   registered = handle != nullptr;
   exchange_staging staging;
   staging.bytes = bytes;
-  staging.memory = {static_cast<std::byte*>(block), [peers, handle](std::byte* at) {
+  staging.memory = {static_cast<std::byte*>(block),
+                    [peers, handle, ordinal](std::byte* at) noexcept {
                       peers->deregister_memory(handle);
-                      static_cast<void>(ncclMemFree(at));
+                      try {
+                        const cuda::current_device of_the_block(ordinal);
+                        static_cast<void>(ncclMemFree(at));
+                      } catch (const cuda_error&) {
+                        return;  // the device failed, and its memory with it
+                      }
                     }};
   return staging;
 }

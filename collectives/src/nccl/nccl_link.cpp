@@ -128,9 +128,9 @@ std::unique_ptr<link> nccl_link::split(int color, int position) {
   if (!poll([&] { return there.load() != nullptr; }, patience_.limit)) {
     throw peer_lost("[collectives.nccl] ncclCommSplit made nothing", {});
   }
-  ncclComm_t const part = there.load();
-  settle(ncclInProgress, "ncclCommSplit", part, patience_);
-  return std::make_unique<nccl_link>(part, lane_, ordinal_, patience_.limit);
+  ncclComm_t const group = there.load();
+  settle(ncclInProgress, "ncclCommSplit", group, patience_);
+  return std::make_unique<nccl_link>(group, lane_, ordinal_, patience_.limit);
 }
 
 void* nccl_link::register_memory(void* block, std::uint64_t bytes) noexcept {

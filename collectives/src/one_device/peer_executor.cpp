@@ -108,6 +108,19 @@ bool peer_executor::done(std::uint64_t k) {
                      [&](peer& other) { return other.events->done(done_slots + k % outstanding); });
 }
 
+// Those who are not ready keep all others waiting.
+std::vector<int> peer_executor::behind(std::uint64_t k) {
+  std::vector<int> ranks;
+  for (const std::size_t slots : {ready_slots, done_slots}) {
+    for (int i = 0; i < group_.size(); ++i) {
+      event_ring& events = *table_->peers[static_cast<std::size_t>(i)].events;
+      if (!events.done(slots + k % outstanding)) ranks.push_back(i);
+    }
+    if (!ranks.empty()) break;
+  }
+  return ranks;
+}
+
 // Peers read this rank's memory, so their lanes must have stopped, too, and their work be over.
 void peer_executor::quiet(bool poisoned, steady::duration patience) noexcept {
   static_cast<void>(poisoned);
@@ -207,7 +220,7 @@ bool peer_executor::all_gather(const piece& p, const device_placement& own) {
 }
 
 // Stages this rank's pieces if peers cannot read them where they are; after the meeting all have.
-bool peer_executor::stage_pieces(const piece& p, const device_placement& own) {
+bool peer_executor::bring_pieces(const piece& p, const device_placement& own) {
   if (!p.staged) return true;
   if (!own.in_reached) {
     const std::uint64_t width = size_of(p.op.in);
@@ -237,7 +250,7 @@ bool peer_executor::reduce_scatter(const piece& p, const device_placement& own) 
     }
     return true;
   }
-  if (!stage_pieces(p, own)) return false;
+  if (!bring_pieces(p, own)) return false;
   for (std::size_t i = 0; i < from_.size(); ++i) from_[i] = piece_for_me(p, in_world_order_[i]);
   std::byte* const out = own.out + p.at * size_of(p.op.out);
   if (!own.out_reached) {
@@ -265,7 +278,7 @@ void peer_executor::sum_to_host(const piece& p, std::byte* out) {
 }
 
 bool peer_executor::all_to_all(const piece& p, const device_placement& own) {
-  if (!stage_pieces(p, own)) return false;
+  if (!bring_pieces(p, own)) return false;
   const std::uint64_t width = size_of(p.op.in);
   const int me = group_.rank();
   for (int n = 0; n < group_.size(); ++n) {

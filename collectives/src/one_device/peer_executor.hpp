@@ -29,6 +29,7 @@ class peer_executor final : public executor {
   void conclude(std::uint64_t k) override;
   void order(std::uint64_t k, stream& later) override;
   [[nodiscard]] bool done(std::uint64_t k) override;
+  [[nodiscard]] std::vector<int> behind(std::uint64_t k) override;
   [[nodiscard]] std::atomic<bool>& moving() noexcept override { return mine().moving; }
   void quiet(bool poisoned, steady::duration patience) noexcept override;
   [[nodiscard]] maker split(int color, int position) override;
@@ -40,7 +41,7 @@ class peer_executor final : public executor {
   [[nodiscard]] bool all_to_all(const piece& p, const device_placement& own);
   [[nodiscard]] bool all_reduce(const piece& p, const device_placement& own);
   [[nodiscard]] bool broadcast(const piece& p, const device_placement& own);
-  [[nodiscard]] bool stage_pieces(const piece& p, const device_placement& own);
+  [[nodiscard]] bool bring_pieces(const piece& p, const device_placement& own);
   void sum_to_host(const piece& p, std::byte* out);
   // All ranks have queued what comes before, and what this rank queues from now on runs after it.
   [[nodiscard]] bool meet(const piece& p);

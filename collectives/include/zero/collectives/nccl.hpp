@@ -1,6 +1,7 @@
 #pragma once
-// nccl: ranks with a GPU each, in processes or threads of one or several machines. Compiles
-// without NCCL.
+// nccl: ranks with a GPU each, in processes or threads of one machine. Compiles without NCCL.
+//
+// Ranks queue operations of groups that share ranks in one order.
 
 #include <zero/base/cuda.hpp>
 #include <zero/collectives/communicator.hpp>
@@ -23,7 +24,8 @@ using bootstrap = std::function<void(std::vector<std::uint8_t>& bytes)>;
 // Over another communicator (MPI, shared memory), which must outlive the returned function.
 [[nodiscard]] bootstrap bootstrap_over(communicator& ranks);
 // Over files in a directory that all ranks see and that is empty of `run`, a name no other run
-// uses. Files are removed by rank 0 when all have read them. Throws peer_lost past the deadline.
+// uses. Nobody goes on, and rank 0 removes the files, when all have read. Throws invalid_argument;
+// the function it returns throws io_error, and peer_lost past the deadline.
 [[nodiscard]] bootstrap bootstrap_in_directory(const std::string& directory, const std::string& run,
                                                world w, std::int64_t deadline_milliseconds);
 
@@ -32,8 +34,9 @@ struct nccl_options {
   std::string settings;  // filled in: what was set for determinism and speed, for reports
 };
 
-// Blocks until all ranks have come. `device` must outlive the communicator; its memory() is
-// registered with NCCL. Throws invalid_argument without NCCL, cuda_error, peer_lost.
+// Blocks until all ranks have come, 64 at most. `device` must outlive the communicator; its memory()
+// is the device's, registered with NCCL. Throws invalid_argument without NCCL, cuda_error,
+// peer_lost (where ranks are of several machines, too: they do not find each other).
 [[nodiscard]] std::unique_ptr<communicator> make_nccl(cuda_device& device, world w,
                                                       const bootstrap& exchange,
                                                       nccl_options* options = nullptr);
