@@ -83,7 +83,8 @@ mpi_communicator::~mpi_communicator() {
   // Before this rank is known to be gone its peers must know why.
   if (!is_sound && spans_hosts()) tell_all(about(*first));
   tell_all(left);
-  between_.reset();
+  between_.reset();  // MPI may be over when this returns
+  verdicts_.reset();
   leave();
   constexpr std::chrono::milliseconds of_broken{1000};
   if (is_world_) all_->leave(is_sound, is_sound ? longest : std::min(longest, of_broken));
