@@ -1,4 +1,5 @@
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 #include <zero/partition/communication_plan.hpp>
 
 #include <string>
@@ -40,23 +41,49 @@ class recorder {
         {what, among, plan_.groups().size_of(among), bucket, count, type, shard_type, times});
   }
 
+  void add_codes(transfer what, rank_group among, std::size_t bucket, std::uint64_t bytes,
+                 std::uint64_t times) {
+    add(what, among, bucket, bytes, dtype::byte, dtype::byte, times);
+  }
+
   void gather(std::size_t index, std::uint64_t times) {
     const bucket& b = of_.buckets()[index];
     const bucket_plan& p = plan_.buckets()[index];
     const rank_group among = plan_.groups().gathers(p.parameters, sharded_over::nobody);
     const std::uint64_t first = p.secondary && times > 0 ? 1 : times;
-    add(transfer::gather, among, index, b.padded, b.type, b.type, first);
+    if (p.gather_bits > 0) {
+      add_codes(transfer::gather, among, index, quantized_bytes(b.padded, p.gather_bits), first);
+    } else {
+      add(transfer::gather, among, index, b.padded, b.type, b.type, first);
+    }
     if (p.secondary) {
       add(transfer::gather_again, rank_group::within, index, b.padded, b.type, b.type,
           times - first);
     }
   }
 
+  void reduce(std::size_t index, std::uint64_t times) {
+    const bucket& b = of_.buckets()[index];
+    const bucket_plan& p = plan_.buckets()[index];
+    if (p.reduce_bits == 0) {
+      add(transfer::reduce, rank_group::world, index, b.padded, b.type, p.reduced_type, times);
+      return;
+    }
+    const std::uint64_t bytes = quantized_bytes(b.padded, p.reduce_bits);
+    if (!plan_.reduces_in_levels()) {
+      add_codes(transfer::reduce, rank_group::world, index, bytes, times);
+      return;
+    }
+    add_codes(transfer::reduce, rank_group::within, index, bytes, times);
+    add_codes(transfer::reduce_on, rank_group::across, index,
+              bytes / static_cast<std::uint64_t>(plan_.groups().group_size()), times);
+  }
+
   void update(std::size_t index, std::uint64_t reductions) {
     const bucket& b = of_.buckets()[index];
     const bucket_plan& p = plan_.buckets()[index];
     const group_map& groups = plan_.groups();
-    add(transfer::reduce, rank_group::world, index, b.padded, b.type, p.reduced_type, reductions);
+    reduce(index, reductions);
     add(transfer::exchange, groups.gathers(sharded_over::world, p.optimizer), index,
         plan_.elements(b, p.optimizer), p.reduced_type, p.reduced_type, 1);
     add(transfer::publish, groups.gathers(p.optimizer, p.parameters), index,
@@ -79,6 +106,8 @@ const char* name_of(transfer what) noexcept {
       return "gather_again";
     case transfer::reduce:
       return "reduce";
+    case transfer::reduce_on:
+      return "reduce_on";
     case transfer::exchange:
       return "exchange";
     case transfer::vote:
@@ -92,7 +121,11 @@ const char* name_of(transfer what) noexcept {
 communication_volume communication_plan::step() const noexcept {
   communication_volume sum;
   for (const planned_operation& o : operations) {
-    (o.what == transfer::reduce ? sum.reduce_scatter : sum.all_gather) += o.times * o.bytes();
+    const bool reduces = o.what == transfer::reduce || o.what == transfer::reduce_on;
+    std::uint64_t& kind = !reduces                ? sum.all_gather
+                          : o.type == dtype::byte ? sum.all_to_all
+                                                  : sum.reduce_scatter;
+    kind += o.times * o.bytes();
     sum.calls += o.times;
   }
   return sum;

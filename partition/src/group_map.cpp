@@ -2,9 +2,13 @@
 
 namespace zero::partition {
 
-group_map::group_map(const sharding_policy& policy, int world_size) : world_size_(world_size) {
+group_map::group_map(const sharding_policy& policy, int world_size, int node_ranks)
+    : world_size_(world_size) {
   const sharding_policy plain = resolved(policy, world_size);
-  if (!has_groups(plain)) return;
+  if (!has_groups(plain)) {
+    group_size_ = node_ranks > 0 ? node_ranks : 1;
+    return;
+  }
   group_size_ = plain.group_size;
   // Secondary parameters are copied from a whole bucket, not from what a rank owns.
   permuted_ = plain.parameters == sharded_over::group || plain.optimizer == sharded_over::group;

@@ -1,5 +1,6 @@
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 #include <zero/partition/memory_plan.hpp>
 
 #include <algorithm>
@@ -12,12 +13,36 @@ namespace {
 
 constexpr std::uint64_t fp32_bytes = size_of(dtype::fp32);
 
+void check_codes(const layout& of, const plan_options& options) {
+  const auto refuse = [](const std::string& what) {
+    throw invalid_argument("[partition.memory_plan] " + what);
+  };
+  const int gather = options.quantized_gather;
+  const int reduce = options.quantized_reduce;
+  if (gather != 0 && gather != 8) {
+    refuse("parameters gathered in " + std::to_string(gather) + " bits: accepted are 0, 8");
+  }
+  if (reduce != 0 && reduce != 4 && reduce != 8) {
+    refuse("gradients reduced in " + std::to_string(reduce) + " bits: accepted are 0, 4, 8");
+  }
+  if (options.node_ranks < 0 ||
+      (options.node_ranks > 0 && of.world_size() % options.node_ranks != 0)) {
+    refuse("nodes of " + std::to_string(options.node_ranks) + " ranks do not divide a world of " +
+           std::to_string(of.world_size()));
+  }
+  if (gather + reduce > 0 && of.options().alignment % quantized_block != 0) {
+    refuse("shards aligned to " + std::to_string(of.options().alignment) +
+           " elements are not whole blocks of codes");
+  }
+}
+
 void check(const layout& of, const plan_options& options) {
   const auto refuse = [](const std::string& what) {
     throw invalid_argument("[partition.memory_plan] " + what);
   };
   if (options.reductions < 1) refuse("reductions must be at least 1");
   if (options.prefetch < 0) refuse("prefetch must not be negative");
+  check_codes(of, options);
   const std::vector<unit_spec>& units = of.model().units;
   std::vector<bool> used(units.size(), options.forward_order.empty());
   for (const int unit : options.forward_order) {
@@ -40,7 +65,7 @@ void check(const layout& of, const plan_options& options) {
 memory_plan::memory_plan(const layout& of, plan_options options)
     : options_(std::move(options)),
       policy_(resolved(options_.policy, of.world_size())),
-      groups_(policy_, of.world_size()) {
+      groups_(policy_, of.world_size(), options_.quantized_reduce > 0 ? options_.node_ranks : 0) {
   check(of, options_);
   if (options_.forward_order.empty()) {
     options_.forward_order.resize(of.model().units.size());
@@ -61,7 +86,9 @@ void memory_plan::plan_bucket(const layout& of, std::size_t index) {
     plan.parameters = policy_.parameters;
     plan.secondary = policy_.secondary_parameters;
   }
+  if (is_sharded(plan.parameters)) plan.gather_bits = options_.quantized_gather;
   if (!b.trainable) return;
+  if (!alone) plan.reduce_bits = options_.quantized_reduce;
   if (!alone) plan.optimizer = policy_.optimizer;
   plan.master = b.type != dtype::fp32;
   plan_reduction(b, plan, alone);
@@ -106,8 +133,12 @@ void memory_plan::plan_slots(const layout& of) {
     const auto unit = static_cast<std::size_t>(b.unit);
     const std::uint64_t bytes = round_up(b.padded * size_of(b.type), grain);
     if (is_sharded(buckets_[i].parameters)) {
-      buckets_[i].parameter_slot_offset = parameter_bytes_[unit];
-      parameter_bytes_[unit] += bytes;
+      std::uint64_t& end = parameter_bytes_[unit];
+      buckets_[i].parameter_slot_offset = end;
+      buckets_[i].parameter_codes_offset = end + b.padded * size_of(b.type);
+      const int bits = buckets_[i].gather_bits;
+      const std::uint64_t codes = bits == 0 ? 0 : quantized_bytes(b.padded, bits);
+      end += round_up(b.padded * size_of(b.type) + codes, grain);
     }
     if (b.trainable && !buckets_[i].full_gradient) {
       buckets_[i].gradient_slot_offset = gradient_bytes_[unit];
@@ -150,6 +181,10 @@ void memory_plan::plan_storage(const layout& of) {
   }
 }
 
+bool memory_plan::reduces_in_levels() const noexcept {
+  return options_.quantized_reduce > 0 && groups_.group_size() > 1 && groups_.groups() > 1;
+}
+
 std::uint64_t memory_plan::elements(const bucket& b, sharded_over over) const noexcept {
   return b.shard * static_cast<std::uint64_t>(groups_.pieces_of(over));
 }
@@ -164,15 +199,21 @@ void memory_plan::plan_transients(const layout& of) {
   }
   std::uint64_t staged = 0;
   std::uint64_t gathered = 0;
+  std::uint64_t codes = 0;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     const bucket& b = of.buckets()[i];
     const bucket_plan& plan = buckets_[i];
-    if (plan.reduced == reduced_in::full_front) staged = std::max(staged, b.shard * fp32_bytes);
+    if (plan.reduce_bits > 0) {
+      codes = std::max(codes, round_up(quantized_bytes(b.padded, plan.reduce_bits), 64));
+    } else if (plan.reduced == reduced_in::full_front) {
+      staged = std::max(staged, b.shard * fp32_bytes);
+    }
     if (plan.update == updated_from::apart) {
       gathered = std::max(gathered, b.padded * fp32_bytes);
     }
   }
   for (std::size_t i = 0; i < 2; ++i) add(purpose::reduced_staging, i, buffers, staged);
+  for (std::size_t i = 0; i < 2; ++i) add(purpose::reduction_codes, i, buffers, 2 * codes);
   add(purpose::gathered_gradient, 0, buffers, gathered);
   add(purpose::exchange, 0, buffers,
       decision_bytes + static_cast<std::uint64_t>(of.world_size()) * exchange_bytes);

@@ -77,6 +77,12 @@ sharding_policy policy_of_stage(int stage) {
   return policy_of_name(std::to_string(stage));
 }
 
+int stage_of(const sharding_policy& policy) noexcept {
+  if (is_sharded(policy.parameters)) return 3;
+  if (is_sharded(policy.gradients)) return 2;
+  return is_sharded(policy.optimizer) ? 1 : 0;
+}
+
 void check(const sharding_policy& policy, int world_size) {
   if (policy.parameters > policy.gradients) {
     refuse(std::string("parameters are ") + text_of(policy.parameters) + " but gradients are " +

@@ -27,9 +27,14 @@ macro(zero_backend_needs)
     string(APPEND ZERO_PC_LIBS " ${NCCL_LIBRARY}")
   endif()
   if("MPI::MPI_CXX" IN_LIST links)
-    string(REPLACE ";" " " libraries "${MPI_CXX_LIBRARIES}")
-    string(APPEND ZERO_PC_LIBS " ${libraries}")
+    list(JOIN MPI_CXX_LIBRARIES " " mpi)
+    string(APPEND ZERO_PC_LIBS " ${mpi}")
   endif()
+  foreach(link IN LISTS links)  # libraries that have no package of their own are named by path
+    if(IS_ABSOLUTE "${link}")
+      string(APPEND ZERO_PC_LIBS " ${link}")
+    endif()
+  endforeach()
 endmacro()
 
 # A static library hands what it needs on to whoever links it; a shared one has it already.

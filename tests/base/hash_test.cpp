@@ -76,5 +76,22 @@ TEST(hash, digest_may_be_asked_for_on_the_way_and_a_hash_moved) {
   EXPECT_EQ(to_hex(moved.digest()), digest_of("abcd"));
 }
 
+// From xxHash's published test vectors: XXH3 of no bytes, 64 bits, seed 0.
+TEST(checksum, of_nothing) { EXPECT_EQ(checksum64(nullptr, 0, 0), 0x2D06800538D394C2U); }
+
+TEST(checksum, depends_on_every_bit_and_on_the_seed) {
+  for (const std::size_t count : {1, 7, 16, 129, 241, 4096}) {
+    std::string bytes(count, 'x');
+    std::set<std::uint64_t> seen{checksum64(bytes.data(), count, 1)};
+    EXPECT_TRUE(seen.insert(checksum64(bytes.data(), count, 2)).second);
+    EXPECT_FALSE(seen.insert(checksum64(bytes.data(), count, 1)).second);
+    for (std::size_t bit = 0; bit < 8 * count; ++bit) {
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+      EXPECT_TRUE(seen.insert(checksum64(bytes.data(), count, 1)).second) << bit << " of " << count;
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace zero::testing

@@ -45,6 +45,11 @@ TEST_P(Launcher, IsUnderstood) {
   EXPECT_EQ(identity->who.rank, GetParam().rank);
   EXPECT_EQ(identity->who.size, GetParam().size);
   EXPECT_EQ(identity->local_rank, GetParam().local_rank);
+  // Nobody says it alike; Slurm and the plainest launchers not at all.
+  EXPECT_EQ(identity->ranks_of_host.has_value(),
+            GetParam().variables.count("LOCAL_WORLD_SIZE") +
+                    GetParam().variables.count("OMPI_COMM_WORLD_LOCAL_SIZE") >
+                0);
   EXPECT_EQ(identity->arena, -1);
 }
 

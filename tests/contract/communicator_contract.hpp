@@ -47,6 +47,7 @@ struct backend {
   std::function<void(void* to, const void* from, std::size_t bytes)> copy = copy_on_the_host;
   // The host that the world must say a rank is on.
   std::function<int(int rank, int size)> host_of = [](int, int) { return 0; };
+  std::string absent = {};  // why it cannot run here; empty if it can
 };
 
 inline std::ostream& operator<<(std::ostream& out, const backend& b) { return out << b.name; }
@@ -176,6 +177,10 @@ class communicator_contract : public ::testing::TestWithParam<backend> {
   // Odd ones, none, fewer than ranks, one that needs several staged pieces.
   static constexpr std::size_t counts[] = {0, 1, 2, 31, 1009, 40009};
   static constexpr dtype arithmetic[] = {dtype::fp32, dtype::bf16, dtype::fp16};
+
+  void SetUp() override {
+    if (!GetParam().absent.empty()) GTEST_SKIP() << GetParam().absent;
+  }
 
   static void each_world(const std::function<void(communicator&)>& body) {
     for (const int size : GetParam().sizes) {

@@ -120,6 +120,32 @@ TEST(groups_on_device, have_the_bits_of_the_host) {
   }
 }
 
+TEST_P(stages_on_device, work_in_codes_alike) {
+  for (const int accumulate : {1, 2}) {
+    toy_run run = base_run(GetParam(), dtype::bf16);
+    run.micro_batches = run.options.accumulate = accumulate;
+    run.options.quantized_gather = 8;
+    run.options.quantized_reduce = 4;
+    run.options.addressing = accumulate == 1 ? addressing::slots : addressing::stable;
+    run.options.prefetch = accumulate;
+    for (const int node_ranks : {2, 4}) {
+      run.options.node_ranks = node_ranks;
+      expect_same_on_device(4, run, train_on_host(4, run));
+    }
+  }
+}
+
+TEST(groups_on_device_in_codes, have_the_bits_of_the_host) {
+  for (const char* name : {"hybrid", "hybrid1", "hpz"}) {
+    toy_run run = base_run(3, dtype::bf16);
+    run.options.policy = partition::policy_of_name(name, 2);
+    run.options.quantized_gather = 8;
+    run.options.quantized_reduce = 4;
+    SCOPED_TRACE(name);
+    expect_same_on_device(4, run, train_on_host(4, run));
+  }
+}
+
 TEST_P(stages_on_device, need_not_be_asked_what_became_of_a_step) {
   toy_run run = base_run(GetParam(), dtype::bf16);
   run.asks = false;

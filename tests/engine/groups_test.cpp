@@ -63,7 +63,8 @@ void expect_traffic_as_planned(const toy_result& result, const toy_run& run, int
   EXPECT_EQ(end.all_gather - first.all_gather, steps * each.all_gather);
   EXPECT_EQ(end.reduce_scatter - first.reduce_scatter, steps * each.reduce_scatter);
   EXPECT_EQ(end.calls - first.calls, steps * each.calls);
-  EXPECT_EQ(end.all_reduce + end.broadcast + end.all_to_all, 0U);
+  EXPECT_EQ(end.all_to_all - first.all_to_all, steps * each.all_to_all);
+  EXPECT_EQ(end.all_reduce + end.broadcast, 0U);
   EXPECT_EQ(end.staged, first.staged);
   EXPECT_GT(each.calls, 0U);
 }
@@ -316,6 +317,41 @@ TEST(groups, that_do_not_divide_the_world_are_refused) {
       EXPECT_THROW(sharded_optimizer(ranks, toy_model(dtype::fp32), options), invalid_argument);
     }
   });
+}
+
+// A bf16 model of one unit on two hosts of two ranks, worked out by hand: 4 pieces of c elements.
+TEST(groups, bytes_that_cross_hosts_are_predicted) {
+  partition::parameter_spec weight;
+  weight.name = "weight";
+  weight.shape = {4 * 128 * 3};
+  weight.type = dtype::bf16;
+  const std::uint64_t c = 128 * 3;
+  const partition::model_spec model{{{"unit", {weight}}}};
+  const auto all_ranks = [&](const char* name, int group, int accumulate) {
+    engine_options options;
+    options.policy = partition::policy_of_name(name, group);
+    options.accumulate = accumulate;
+    std::uint64_t sum = 0;
+    for (int rank = 0; rank < 4; ++rank) {
+      sum += sharded_optimizer::predict_crossing(model, options, {0, 0, 1, 1}, rank);
+    }
+    return sum;
+  };
+  const std::uint64_t vote = 4 * 16;       // each rank's to the other host, once
+  const std::uint64_t gather = 4 * c * 2;  // each piece once
+  // Two partial sums of 4 bytes, or twice two elements of 2: as many, so each sends its own.
+  const std::uint64_t reduce = 4 * 2 * c * 2;
+  EXPECT_EQ(all_ranks("3", 0, 1), gather + reduce + vote);
+  EXPECT_EQ(all_ranks("3", 0, 3), gather + 3 * reduce + vote);
+  // The only unit stays in its slot, so that hpz has nothing to gather again.
+  EXPECT_EQ(all_ranks("hpz", 2, 1), gather + reduce + vote);
+  // Groups are hosts: each owner's fp32 piece crosses once, parameters never.
+  EXPECT_EQ(all_ranks("hybrid", 2, 1), reduce + 4 * c * 4 + vote);
+  EXPECT_EQ(all_ranks("hybrid", 2, 3), 3 * reduce + 4 * c * 4 + vote);
+  EXPECT_EQ(all_ranks("hybrid1", 2, 1), reduce + 4 * c * 2 + vote);
+  EXPECT_EQ(all_ranks("0", 0, 1), reduce + 4 * c * 4 + vote);
+  EXPECT_THROW(static_cast<void>(sharded_optimizer::predict_crossing(model, {}, {0, 1}, 2)),
+               invalid_argument);
 }
 
 // hybrid never asks another group for parameters, hpz only once a step.

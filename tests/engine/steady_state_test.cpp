@@ -52,6 +52,8 @@ TEST(steady_state, allocates_nothing) {
         options.groups.resize(2);
         options.accumulate = 2;
         options.addressing = how;
+        options.quantized_gather = how == addressing::stable ? 8 : 0;
+        options.quantized_reduce = how == addressing::stable ? 4 : 0;
         sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), options);
         one_step(optimizer, 2);
         ranks.barrier().wait();

@@ -12,7 +12,6 @@
 namespace zero::testing {
 namespace {
 
-using optim::quantized_bytes;
 using optim::store_mode;
 
 constexpr dtype dtypes[] = {dtype::fp32, dtype::bf16, dtype::fp16};

@@ -23,6 +23,7 @@ TEST(sharding_policy, rows) {
     EXPECT_EQ(is_sharded(policy.gradients), row[1]) << stage;
     EXPECT_EQ(is_sharded(policy.optimizer), row[2]) << stage;
     EXPECT_NO_THROW(check(policy, 4)) << stage;
+    EXPECT_EQ(stage_of(policy), stage);
   }
 }
 
@@ -64,6 +65,9 @@ TEST(sharding_policy, rows_by_name) {
   expect_row("hpz", {world, world, world, true, 4});
   EXPECT_EQ(policy_names(),
             (std::vector<std::string>{"0", "1", "2", "3", "hybrid", "mics", "hybrid1", "hpz"}));
+  for (const char* name : {"hybrid", "hybrid1", "hpz"}) {
+    EXPECT_EQ(stage_of(policy_of_name(name, 2)), 3) << name;
+  }
   EXPECT_EQ(policy_of_name("3", 4).group_size, 0);  // nothing would read it
 }
 

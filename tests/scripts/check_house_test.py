@@ -111,8 +111,8 @@ class Includes(HouseTest):
                      "libzero/engine/src/a.cpp:1:", "tests/a.cpp:1:")
 
     def test_vendors_out_of_their_folder(self):
-        for header in ("cuda_runtime.h", "nccl.h", "mpi.h", "liburing.h", "immintrin.h", "cblas.h",
-                       "boost/program_options.hpp", "fmt/format.h", "hwy/highway.h"):
+        for header in ("cuda_runtime.h", "nccl.h", "mpi.h", "liburing.h", "hwloc.h", "immintrin.h",
+                       "cblas.h", "boost/program_options.hpp", "fmt/format.h", "hwy/highway.h"):
             self.refuses("vendors", {"partition/src/cut.cpp": f"#include <{header}>\n"},
                          f"partition/src/cut.cpp:1: <{header}>")
 

@@ -51,6 +51,13 @@ bool queued_stream::ready(std::uint64_t ticket) const noexcept {
   return done_ >= ticket || error_ != nullptr;
 }
 
+void queued_stream::order(std::uint64_t ticket, stream& later) {
+  auto* const other = static_cast<queued_stream*>(later.native());
+  if (other == nullptr) return wait(ticket);
+  const completion before(*this, ticket);
+  other->run([before] { before.wait(); });
+}
+
 void queued_stream::work_off() {
   std::unique_lock lock(mutex_);
   for (;;) {

@@ -167,7 +167,7 @@ std::unique_ptr<communicator> mpi_communicator::do_split(int color, int key) {
       pages()->slot_of(block, static_cast<int>(i)).world_rank =
           who_.world_ranks[static_cast<std::size_t>(here[i])];
     }
-    if (block == 0) abort("no control pages for one more group");
+    if (block == 0) this->abort("no control pages for one more group");
     mine.block = block;
   }
   op.count = 0;

@@ -5,6 +5,10 @@
 
 namespace zero {
 
+std::uint64_t checksum64(const void* bytes, std::size_t count, std::uint64_t seed) noexcept {
+  return XXH3_64bits_withSeed(bytes, count, seed);
+}
+
 struct hash128::state {
   alignas(64) XXH3_state_t xxh;
 };

@@ -55,7 +55,8 @@ std::optional<rank_identity> read(const variables& environment, const launcher& 
   rank_identity result;
   result.who = {*rank, *size};
   result.local_rank = number(environment, names.local_rank, 0).value_or(*rank);
-  result.local_size = number(environment, names.local_size, 1).value_or(*size);
+  result.ranks_of_host = number(environment, names.local_size, 1);
+  result.local_size = result.ranks_of_host.value_or(*size);
   result.source = fmt::format("{} and {}", names.rank, names.size);
   return result;
 }

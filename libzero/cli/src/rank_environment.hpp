@@ -29,6 +29,7 @@ struct rank_identity {
   world who;
   int local_rank = 0;  // on this machine
   int local_size = 1;
+  std::optional<int> ranks_of_host;  // local_size where the launcher says it
   int arena = -1;      // descriptor of the shared arena handed down by the launcher; -1: none
   std::string source;  // "RANK and WORLD_SIZE": where it was read
 };

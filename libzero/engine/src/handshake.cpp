@@ -67,6 +67,9 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("reduce at boundary", o.reduction == reduce_at::boundary));
   out.push_back(line("whole-parameter layout", o.layout == partition::layout_kind::whole));
   out.push_back(line("resident bytes", static_cast<double>(o.resident_bytes)));
+  out.push_back(line("bits of gathered parameters", o.quantized_gather));
+  out.push_back(line("bits of reduced gradients", o.quantized_reduce));
+  out.push_back(line("ranks of a node", o.quantized_reduce > 0 ? o.node_ranks : 0));
   out.push_back(line("prefetch", o.prefetch));
   out.push_back(line("stable addressing", o.addressing == addressing::stable));
   std::string order = "forward order =";

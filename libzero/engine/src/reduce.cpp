@@ -81,6 +81,8 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
     if (!buckets[index].shape->trainable) continue;
     if (alone()) {
       reduce_alone(index, progress.reductions == 0);
+    } else if (plan.options().quantized_reduce > 0) {
+      queue_reduce_codes(index, progress.reductions == 0, progress.calls == options.accumulate);
     } else {
       queue_reduce(index, progress.reductions == 0);
     }
@@ -88,7 +90,7 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
   }
   progress.reductions = progress.calls;
   progress.zeroed = false;
-  if (progress.calls == options.accumulate) {
+  if (progress.calls == options.accumulate && plan.options().quantized_reduce == 0) {
     for (const std::size_t index : layout.buckets_of(unit)) {
       // What is staged has not landed.
       if (buckets[index].plan->reduced != reduced_in::full_front) queue_exchange(index);
@@ -170,6 +172,8 @@ void sharded_optimizer::state::finish_reductions() {
     if (progress.calls > progress.reductions) queue_unit_reduce(static_cast<int>(unit));
   }
   for (std::size_t i = 0; i < staged_bucket.size(); ++i) land(i);
+  land_codes(coded[next_coded]);
+  land_codes(coded[next_coded ^ 1U]);
   for (std::size_t index = 0; index < buckets.size(); ++index) {
     const bucket_storage& b = buckets[index];
     if (!b.shape->trainable) continue;

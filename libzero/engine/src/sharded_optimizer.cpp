@@ -166,7 +166,8 @@ schedule_report sharded_optimizer::schedule() const noexcept { return state_->ke
 std::uint64_t sharded_optimizer::allocations() const noexcept {
   return state_->statistics.allocations();
 }
-collectives::traffic sharded_optimizer::traffic() const noexcept {
+collectives::traffic sharded_optimizer::traffic() const {
+  state_->wait_all();
   return state_->groups.traffic();
 }
 

@@ -3,6 +3,7 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 
 #include <string>
 #include <utility>
@@ -23,6 +24,9 @@ partition::plan_options plan_options_of(const engine_options& options, memory_pl
   plan.keep_gradients = options.reduction == reduce_at::boundary;
   plan.prefetch = options.prefetch;
   plan.forward_order = options.forward_order;
+  plan.quantized_gather = options.quantized_gather;
+  plan.quantized_reduce = options.quantized_reduce;
+  plan.node_ranks = options.node_ranks;
   plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
   plan.apart_from_host = place != memory_place::host;
   return plan;
@@ -38,7 +42,22 @@ partition::layout_options layout_options_of(const engine_options& options, int w
 
 namespace {
 
-engine_options checked(engine_options options, const partition::model_spec& model) {
+// Of one host, if all hosts are runs of as many ranks; else 0.
+int ranks_of_a_host(const collectives::communicator& ranks) {
+  int count = 1;
+  while (count < ranks.size() && ranks.host_of(count) == ranks.host_of(0)) ++count;
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    const bool as_the_last = rank > 0 && ranks.host_of(rank) == ranks.host_of(rank - 1);
+    if (as_the_last != (rank % count != 0)) return 0;
+  }
+  return ranks.size() % count == 0 ? count : 0;
+}
+
+engine_options checked(engine_options options, const partition::model_spec& model,
+                       const collectives::communicator& ranks) {
+  if (options.quantized_reduce > 0 && options.node_ranks == 0) {
+    options.node_ranks = ranks_of_a_host(ranks);
+  }
   if (!(options.clip_norm >= 0)) {
     throw invalid_argument("[engine] clip_norm must be 0 or more");
   }
@@ -64,7 +83,7 @@ sharded_optimizer::state::state(collectives::communicator& communicator,
       host_work(std::move(own_processor)),
       work(processor),
       queue(work.queue()),
-      options(checked(std::move(wanted), model)),
+      options(checked(std::move(wanted), model, communicator)),
       layout(std::move(model), layout_options_of(options, communicator.size())),
       plan(layout, plan_options_of(options, work.place())),
       groups(communicator),
@@ -100,6 +119,7 @@ sharded_optimizer::state::~state() {
 void sharded_optimizer::state::wait_all() {
   queue.record().wait();
   for (const unit_progress& u : units) u.gathered.wait();
+  for (const coded_reduction& c : coded) c.moved.wait();
   for (const bucket_storage& b : buckets) {
     b.reduced.wait();
     b.exchanged.wait();
@@ -146,6 +166,11 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       break;  // the pools have made theirs
     case purpose::reduced_staging:
       reduced_staging[a.index] = make();
+      break;
+    case purpose::reduction_codes:
+      reduction_codes[a.index] = make();
+      coded[a.index].sent = reduction_codes[a.index].as<std::byte>();
+      coded[a.index].received = coded[a.index].sent + a.payload / 2;
       break;
     case purpose::gathered_gradient:
       gathered_gradient = make();
@@ -204,6 +229,13 @@ typed_span sharded_optimizer::state::parameters_over(std::size_t bucket,
 typed_span sharded_optimizer::state::secondary_parameters(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
   return {b.secondary.data(), plan.elements(*b.shape, sharded_over::group), b.shape->type};
+}
+
+typed_span sharded_optimizer::state::gathered_codes(std::size_t bucket,
+                                                    std::size_t slot) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  return {parameter_slots.memory(slot) + b.plan->parameter_codes_offset,
+          quantized_bytes(b.shape->padded, b.plan->gather_bits), dtype::byte};
 }
 
 typed_span sharded_optimizer::state::full_gradient(std::size_t bucket) const noexcept {

@@ -13,7 +13,6 @@
 #include <zero/partition/memory_plan.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -46,12 +45,24 @@ struct bucket_storage {
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
 
+// A reduction in codes, until it lands.
+struct coded_reduction {
+  std::size_t bucket = no_bucket_staged;
+  bool first = false;   // since the last step: overwrites the reduced piece
+  bool last = false;    // before the next
+  bool across = false;  // is on its way across groups
+  completion moved;     // of its latest exchange
+  std::byte* sent = nullptr;
+  std::byte* received = nullptr;
+};
+
 struct unit_progress {
   completion gathered;     // of the latest gather into its slot
   int calls = 0;           // of reduce since the last step
   int reductions = 0;      // of those, carried out
   bool zeroed = false;     // its full gradients are zero or hold this micro-batch's
   bool open = false;       // its gradients were taken and not reduced since
+  bool coded = false;      // what was gathered last is codes still
   bool secondary = false;  // its secondary parameters are those of this step
 };
 
@@ -76,6 +87,7 @@ struct sharded_optimizer::state {
   slot_pool parameter_slots;
   slot_pool gradient_slots;
   std::array<buffer, 2> reduced_staging;
+  std::array<buffer, 2> reduction_codes;
   buffer gathered_gradient;
   buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
@@ -86,8 +98,10 @@ struct sharded_optimizer::state {
   std::vector<completion> slot_reductions;   // by gradient slot: the reduction that reads it
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
-  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
-  std::size_t limit = 0;   // where this micro-batch ends in it
+  std::array<coded_reduction, 2> coded;
+  std::size_t next_coded = 0;  // the one queued longer ago, or free
+  std::size_t cursor = 0;      // the next use of plan.parameter_slots().uses expected
+  std::size_t limit = 0;       // where this micro-batch ends in it
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
@@ -113,6 +127,8 @@ struct sharded_optimizer::state {
   [[nodiscard]] typed_span parameters_over(std::size_t bucket,
                                            partition::sharded_over over) const noexcept;
   [[nodiscard]] typed_span secondary_parameters(std::size_t bucket) const noexcept;
+  // Of all ranks a bucket is gathered from, in a slot; bytes.
+  [[nodiscard]] typed_span gathered_codes(std::size_t bucket, std::size_t slot) const noexcept;
   // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
   [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
   [[nodiscard]] typed_span seen_gradient(std::size_t bucket) const noexcept;
@@ -144,6 +160,7 @@ struct sharded_optimizer::state {
   void begin(pass kind);
   void gather(int unit);
   void queue_gather(int unit, std::size_t slot);
+  void decode_gathered(int unit);
   void keep_secondary(int unit);
   // What is queued from now on runs after every gather, so that shards may change.
   void wait_gathered();
@@ -159,6 +176,10 @@ struct sharded_optimizer::state {
   void queue_reduce(std::size_t bucket, bool first);
   void land(std::size_t staging_index);
   void queue_exchange(std::size_t bucket);
+  void queue_reduce_codes(std::size_t bucket, bool first, bool last);
+  void encode_pieces(const coded_reduction& of);
+  void send_across(coded_reduction& of);
+  void land_codes(coded_reduction& of);
   void finish_reductions();
 
   void clip(float learning_rate);

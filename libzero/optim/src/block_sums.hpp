@@ -2,7 +2,7 @@
 // sum_of_squares on a device, in the order of pairwise_sum.hpp: what each thread does between the
 // barriers of two kernels. Tests on the host run every thread in turn.
 //
-// First kernel: 4 threads sum one block of elements, each 4 of the 16 partial sums; a thread block
+// First kernel: 8 threads sum one block of elements, each 4 of the 32 partial sums; a thread block
 // sums `blocks_a_group` blocks, which is a subtree, into one number. Second kernel: one thread
 // block adds up to `groups_a_tree` such numbers. Longer ranges are cut into trees.
 
@@ -13,8 +13,8 @@
 
 namespace zero::optim::detail {
 
-inline constexpr unsigned threads_a_sum = sum_partials / pack_size;                     // 4
-inline constexpr unsigned blocks_a_group = threads_of_block / threads_a_sum;            // 64
+inline constexpr unsigned threads_a_sum = sum_partials / pack_size;                     // 8
+inline constexpr unsigned blocks_a_group = threads_of_block / threads_a_sum;            // 32
 inline constexpr std::size_t group_elements = std::size_t{blocks_a_group} * sum_block;  // 65536
 inline constexpr std::size_t groups_a_tree = 65536;
 inline constexpr std::size_t tree_elements = group_elements * groups_a_tree;  // 2^32
@@ -29,7 +29,7 @@ struct group_memory {
   double sums[blocks_a_group];
 };
 
-// The squares of elements of one block whose index is 4 * part to 4 * part + 3 mod 16. `Packed`:
+// The squares of elements of one block whose index is 4 * part to 4 * part + 3 mod 32. `Packed`:
 // values is aligned to packs.
 template <bool Packed, class T>
 ZERO_HOST_DEVICE inline void sum_part(const T* values, std::size_t count, unsigned part,
@@ -71,7 +71,8 @@ ZERO_HOST_DEVICE void sum_parts(const T* values, std::size_t count, unsigned gro
 
 // After it.
 ZERO_HOST_DEVICE inline void fold_block(unsigned thread, group_memory& shared) {
-  if (thread < blocks_a_group) shared.sums[thread] = fold_partials(shared.partial[thread]);
+  if (thread < blocks_a_group)
+    shared.sums[thread] = fold_partials(shared.partial[thread], sum_partials);
 }
 
 // One level of the tree over sums[0, size), between two barriers: width 1, 2, 4, ... size / 2.

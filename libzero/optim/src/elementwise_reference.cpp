@@ -29,13 +29,13 @@ void accumulate_reference(const_typed_span in, typed_span out) {
 double sum_of_squares_reference(const_typed_span values) {
   detail::check_values(values);
   std::vector<double> sums;  // of the blocks, then of their pairs
-  for (std::size_t begin = 0; begin < values.count; begin += 1024) {
-    std::array<double, 16> partial{};
-    for (std::size_t i = begin; i < std::min(begin + 1024, values.count); ++i) {
+  for (std::size_t begin = 0; begin < values.count; begin += 2048) {
+    std::array<double, 32> partial{};
+    for (std::size_t i = begin; i < std::min(begin + 2048, values.count); ++i) {
       const double value = detail::load(values, i);
-      partial[i % 16] += value * value;  // the product is exact: 2 * 24 bits fit in 53
+      partial[i % 32] += value * value;  // the product is exact: 2 * 24 bits fit in 53
     }
-    for (std::size_t width = 8; width > 0; width /= 2) {
+    for (std::size_t width = 16; width > 0; width /= 2) {
       for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
     }
     sums.push_back(partial[0]);

@@ -29,8 +29,20 @@ template <class T>
   return *reinterpret_cast<const pack<T>*>(from);
 }
 template <class T>
-ZERO_HOST_DEVICE inline void store_pack(const pack<T>& values, T* to) noexcept {
-  *reinterpret_cast<pack<T>*>(to) = values;
+ZERO_HOST_DEVICE inline void store_pack(const pack<T>& pack_of, T* to) noexcept {
+#ifdef __CUDA_ARCH__  // said outright, or nvcc may store element by element
+  const T(&v)[pack_size] = pack_of.values;
+  if constexpr (sizeof(T) == 4) {
+    __stwb(reinterpret_cast<float4*>(to), make_float4(v[0], v[1], v[2], v[3]));
+  } else {
+    const auto word = [&v](int i) {
+      return std::uint32_t{v[i].bits} | std::uint32_t{v[i + 1].bits} << 16;
+    };
+    __stwb(reinterpret_cast<uint2*>(to), make_uint2(word(0), word(2)));
+  }
+#else
+  *reinterpret_cast<pack<T>*>(to) = pack_of;
+#endif
 }
 
 // One thread of a launch.
@@ -92,8 +104,9 @@ ZERO_HOST_DEVICE void run_thread(const Pass& pass, const flat_cut& cut, const gr
 #pragma unroll
 #endif
     for (unsigned u = 0; u < packs_in_flight; ++u) {
+      // Past the end the last pack is read in vain: no access waits for a comparison.
       const std::size_t p = first + std::size_t{u} * at.threads + at.thread;
-      if (p < cut.packs) values[u] = pass.load(cut.head + p * pack_size);
+      values[u] = pass.load(cut.head + (p < cut.packs ? p : cut.packs - 1) * pack_size);
     }
 #ifdef __CUDA_ARCH__
 #pragma unroll

@@ -1,12 +1,12 @@
 #pragma once
 // The order in which sum_of_squares adds, for the host and for devices.
 //
-// Elements are summed in blocks of 1024. In a block, 16 partial sums run over the elements i mod
-// 16, from the first on; then each of the first 8 takes the one 8 further, then 4, 2, 1. The sums
-// of the blocks are added in neighbouring pairs, the sums of the pairs again, until one is left;
-// where one has no neighbour it goes up as it is, which is what adding +0 gives, since no sum of
-// squares is -0. So any run of 2^k blocks that starts at a multiple of 2^k is a subtree that can be
-// summed by itself.
+// Elements are summed in blocks of 2048. In a block, 32 partial sums run over the elements i mod
+// 32, from the first on; then each of the first 16 takes the one 16 further, then 8, 4, 2, 1. The
+// sums of the blocks are added in neighbouring pairs, the sums of the pairs again, until one is
+// left; where one has no neighbour it goes up as it is, which is what adding +0 gives, since no sum
+// of squares is -0. So any run of 2^k blocks that starts at a multiple of 2^k is a subtree that can
+// be summed by itself.
 
 #include <zero/base/host_device.hpp>
 
@@ -15,12 +15,14 @@
 
 namespace zero::optim::detail {
 
-inline constexpr std::size_t sum_partials = 16;
-inline constexpr std::size_t sum_block = 1024;  // elements; a multiple of sum_partials
+inline constexpr std::size_t sum_partials = 32;
+inline constexpr std::size_t sum_block = 2048;  // elements; a multiple of sum_partials
 
-// The sum of a block from its partial sums, which are used up.
-[[nodiscard]] ZERO_HOST_DEVICE inline double fold_partials(double* partial) noexcept {
-  for (std::size_t width = sum_partials / 2; width > 0; width /= 2) {
+// The sum of a block from its partial sums, or of what is left of them after some halvings. They
+// are used up.
+[[nodiscard]] ZERO_HOST_DEVICE inline double fold_partials(double* partial,
+                                                           std::size_t count) noexcept {
+  for (std::size_t width = count / 2; width > 0; width /= 2) {
     for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
   }
   return partial[0];

@@ -65,6 +65,9 @@ std::string cuda_device::why_none() {
   int devices = 0;
   const cudaError_t answer = ask_for_devices(&devices);
   if (devices > 0) return {};
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  if (driver == 0) return "there is no NVIDIA driver";
   return answer == cudaSuccess ? "there is no CUDA device" : cudaGetErrorString(answer);
 }
 

@@ -28,6 +28,12 @@ void adopt(const queue_of& queue, const_typed_span in, float* master);
 [[nodiscard]] std::size_t most_squares() noexcept;
 void add_squares(const queue_of& queue, const_typed_span values, double* scratch, double* sum);
 
+void quantize(const queue_of& queue, const_typed_span in, int bits, std::byte* out);
+void dequantize(const queue_of& queue, const std::byte* in, int terms, int bits, typed_span out,
+                store_mode mode);
+void requantize(const queue_of& queue, const std::byte* in, int terms, std::uint64_t count,
+                int bits, std::byte* out);
+
 void set(const queue_of& queue, const step_vote& vote, step_vote* out);
 void decide(const queue_of& queue, const step_vote* votes, std::size_t count,
             const decision_rule& rule, step_decision* decision);

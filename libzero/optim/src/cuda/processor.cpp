@@ -1,6 +1,7 @@
 // The processor of a GPU: checks what the host's checks, then queues copies and kernels.
 #include "elementwise_check.hpp"
 #include "kernels.hpp"
+#include "quantize_check.hpp"
 #include "update_scalars.hpp"
 
 #include <zero/base/error.hpp>
@@ -82,6 +83,35 @@ class gpu_processor final : public processor {
     if (values.count == 0) return;
     const cuda::current_device here(device_.ordinal());
     kernels::add_squares(queue_, values, scratch_, sum);
+  }
+
+  void quantize(const_typed_span in, int bits, std::byte* out) override {
+    detail::check_bits(bits);
+    detail::check_elements(in);
+    detail::check_run(out);
+    if (in.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::quantize(queue_, in, bits, out);
+  }
+  void dequantize(const std::byte* in, int terms, int bits, typed_span out,
+                  store_mode mode) override {
+    detail::check_bits(bits);
+    detail::check_elements(out);
+    detail::check_run(in);
+    detail::check_terms(terms);
+    if (out.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::dequantize(queue_, in, terms, bits, out, mode);
+  }
+  void requantize(const std::byte* in, int terms, std::uint64_t count, int bits,
+                  std::byte* out) override {
+    detail::check_bits(bits);
+    detail::check_run(in);
+    detail::check_run(out);
+    detail::check_terms(terms);
+    if (count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::requantize(queue_, in, terms, count, bits, out);
   }
 
   void set(const step_vote& vote, step_vote* out) override {

@@ -18,7 +18,8 @@ namespace zero::partition {
 enum class transfer : unsigned char {
   gather,        // parameters into a slot, all_gather
   gather_again,  // the same from secondary parameters
-  reduce,        // full gradients into the own piece, reduce_scatter
+  reduce,        // full gradients into the own piece, reduce_scatter; or their codes, all_to_all
+  reduce_on,     // the codes of those sums on to the other groups, all_to_all
   exchange,      // reduced pieces to all that update by them, all_gather
   vote,          // exchange_bytes from each rank to all, all_gather
   publish,       // updated parameters to all that hold them, all_gather
@@ -31,7 +32,7 @@ struct planned_operation {
   int ranks = 1;                   // that take part in it
   std::size_t bucket = no_bucket;  // of the layout; no_bucket for a vote
   std::uint64_t count = 0;         // elements of the full buffer: `ranks` equal pieces
-  dtype type = dtype::fp32;        // of the full buffer
+  dtype type = dtype::fp32;        // of the full buffer; byte for codes
   dtype shard_type = dtype::fp32;  // of one rank's piece; wider only in a sum
   std::uint64_t times = 0;         // in a step
 
@@ -42,6 +43,7 @@ struct planned_operation {
 struct communication_volume {
   std::uint64_t all_gather = 0;
   std::uint64_t reduce_scatter = 0;
+  std::uint64_t all_to_all = 0;
   std::uint64_t calls = 0;
 };
 

@@ -28,11 +28,12 @@ struct piece_run {
 
 class group_map {
  public:
-  // Throws what check(policy, world_size) refuses.
-  group_map(const sharding_policy& policy, int world_size);
+  // node_ranks: ranks of a group where the policy has none; 0 and 1: no groups then either. Throws
+  // what check(policy, world_size) refuses. A multiple of node_ranks makes the world.
+  group_map(const sharding_policy& policy, int world_size, int node_ranks = 0);
 
   [[nodiscard]] int world_size() const noexcept { return world_size_; }
-  // Ranks of a group and how many groups; 1 and the world where nothing is over groups.
+  // Ranks of a group and how many groups; 1 and the world where there are none.
   [[nodiscard]] int group_size() const noexcept { return group_size_; }
   [[nodiscard]] int groups() const noexcept { return world_size_ / group_size_; }
   [[nodiscard]] int group_of(int rank) const noexcept { return rank / group_size_; }

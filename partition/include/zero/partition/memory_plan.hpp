@@ -27,6 +27,11 @@ struct plan_options {
   std::vector<int> forward_order;  // empty: every unit once, in order
   std::uint64_t page_bytes = 0;    // not 0: slots can be mapped, in whole pages of this size
   bool apart_from_host = false;    // the memory planned for is not the host's
+  int quantized_gather = 0;        // bits of the codes sharded parameters are gathered in; 0: none
+  int quantized_reduce = 0;        // and those gradients are reduced in
+  // Ranks that such a reduction joins first, where the policy has no groups: equal runs of
+  // consecutive ranks, one host's. Others than 2 to half the world: all ranks at once.
+  int node_ranks = 0;
 };
 
 // Where a bucket's reduced gradient is found: the one piece this rank owns.
@@ -57,7 +62,10 @@ struct bucket_plan {
   reduced_in reduced = reduced_in::nowhere;
   updated_from update = updated_from::nowhere;
   dtype reduced_type = dtype::fp32;
-  std::uint64_t parameter_slot_offset = 0;  // bytes, in the unit's slot
+  int gather_bits = 0;  // of the codes it is gathered in; 0: as it is
+  int reduce_bits = 0;
+  std::uint64_t parameter_slot_offset = 0;   // bytes, in the unit's slot
+  std::uint64_t parameter_codes_offset = 0;  // of all ranks, behind the bucket in the same slot
   std::uint64_t gradient_slot_offset = 0;
 };
 
@@ -70,6 +78,7 @@ enum class purpose : unsigned char {
   parameter_slot,       // index: slot
   gradient_slot,        // index: slot
   reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
+  reduction_codes,    // index: 0 or 1; the codes of a bucket's gradients, sent, then received
   gathered_gradient,  // one full bucket of reduced gradients in fp32
   exchange,           // what is made of the scalars of all ranks, then those
   staging,            // pieces of master weights on their way
@@ -95,8 +104,10 @@ inline constexpr std::uint64_t staging_bytes = 256 * 1024;
 
 class memory_plan {
  public:
-  // Throws invalid_argument: what check(policy) refuses, reductions < 1, prefetch < 0, a
-  // forward_order that names a unit that does not exist or leaves out one that has parameters.
+  // Throws invalid_argument: what check(policy) refuses, bits other than 0, 4 and 8 (gathers: 0
+  // and 8), codes of shards that are not whole blocks (quantized.hpp), node_ranks that do not
+  // divide the world, reductions < 1, prefetch < 0, a forward_order that names a unit that does not
+  // exist or leaves out one that has parameters.
   memory_plan(const layout& of, plan_options options);
 
   [[nodiscard]] const plan_options& options() const noexcept { return options_; }
@@ -116,6 +127,9 @@ class memory_plan {
   [[nodiscard]] span<const std::uint64_t> gradient_bytes() const noexcept {
     return gradient_bytes_;
   }
+
+  // Reductions in codes go within groups() first and then across; else over all ranks at once.
+  [[nodiscard]] bool reduces_in_levels() const noexcept;
 
   // Elements of one rank's shard of a bucket.
   [[nodiscard]] std::uint64_t elements(const bucket& b, sharded_over over) const noexcept;

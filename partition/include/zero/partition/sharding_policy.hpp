@@ -46,6 +46,9 @@ struct sharding_policy {
 // Rows "0" to "3". Throws invalid_argument otherwise.
 [[nodiscard]] sharding_policy policy_of_stage(int stage);
 
+// The stage that shards the same classes, over whatever ranks.
+[[nodiscard]] int stage_of(const sharding_policy& policy) noexcept;
+
 // Throws invalid_argument, in one line, unless what is sharded is monotone (parameters over no more
 // ranks than gradients, gradients over no more than the optimizer), secondary parameters stand
 // beside parameters over the world, and equal groups fill the world. world_size >= 1.

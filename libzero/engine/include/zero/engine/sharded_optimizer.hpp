@@ -27,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zero {
 
@@ -188,8 +189,9 @@ class sharded_optimizer {
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   [[nodiscard]] schedule_report schedule() const noexcept;
   [[nodiscard]] std::uint64_t allocations() const noexcept;
-  // Of the communicator this was made with and of those split from it for groups of ranks.
-  [[nodiscard]] collectives::traffic traffic() const noexcept;
+  // Of the communicator this was made with and of those split from it for groups of ranks. Blocks
+  // until what this rank has queued is done, and throws what that failed with.
+  [[nodiscard]] collectives::traffic traffic() const;
   // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
   // off. nullptr stops. Blocks until what this rank has queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
@@ -200,8 +202,14 @@ class sharded_optimizer {
                                              memory_place place = memory_place::host);
   // The collective operations of one step of `accumulate` micro-batches that keeps to the
   // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
+  // options.node_ranks counts as it is: 0 is all ranks at once.
   [[nodiscard]] static partition::communication_plan predict_communication(
       const partition::model_spec& model, const engine_options& options, int world_size);
+  // Of those, bytes that `rank` sends to other hosts; rank r of the world is on host_of_rank[r].
+  [[nodiscard]] static std::uint64_t predict_crossing(const partition::model_spec& model,
+                                                      const engine_options& options,
+                                                      const std::vector<int>& host_of_rank,
+                                                      int rank);
 
  private:
   friend class gathered_unit;

@@ -19,20 +19,13 @@
 // Throws invalid_argument, having written nothing, for other bits than 4 and 8, dtype byte, a run
 // that is not aligned, and terms < 1.
 
+#include <zero/base/quantized.hpp>
 #include <zero/base/typed_span.hpp>
 
 #include <cstddef>
 #include <cstdint>
 
 namespace zero::optim {
-
-inline constexpr std::size_t quantized_block = 128;  // elements
-
-// Bytes of `count` elements in `bits` bits each, scales included.
-[[nodiscard]] constexpr std::uint64_t quantized_bytes(std::uint64_t count, int bits) noexcept {
-  const std::uint64_t blocks = count / quantized_block + (count % quantized_block != 0 ? 1 : 0);
-  return blocks * (quantized_block * static_cast<std::uint64_t>(bits) / 8 + sizeof(float));
-}
 
 enum class store_mode : unsigned char {
   overwrite,  // out = what comes

@@ -1,0 +1,214 @@
+#include "offload/disk_run.hpp"
+
+#include <zero/base/error.hpp>
+#include <zero/offload/transfer_queue.hpp>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace zero::bench {
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+// Bits that no disk compresses.
+void randomise(void* memory, std::size_t bytes, std::uint64_t seed) {
+  auto* const words = static_cast<std::uint64_t*>(memory);
+  std::uint64_t x = seed * 2 + 1;
+  for (std::size_t i = 0; i < bytes / 8; ++i) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    words[i] = x;
+  }
+}
+
+template <typename Work>
+pass measure(std::uint64_t bytes, Work work) {
+  const double cpu = cpu_seconds();
+  const auto begin = clock_type::now();
+  work();
+  const double seconds = std::chrono::duration<double>(clock_type::now() - begin).count();
+  return {static_cast<double>(bytes), seconds, cpu_seconds() - cpu};
+}
+
+// Step i of a pattern: which way, and which block. Mixed: reads and writes in turn, each from the
+// beginning of the file on, as fio does.
+struct step {
+  bool reads;
+  std::uint64_t block;
+};
+step step_of(pattern p, std::uint64_t i) {
+  if (p == pattern::mixed) return {i % 2 == 0, i / 2};
+  return {p == pattern::read, i};
+}
+
+}  // namespace
+
+const char* name_of(pattern p) noexcept {
+  return p == pattern::read ? "read" : p == pattern::write ? "write" : "mixed";
+}
+
+named_file::named_file(const disk_case& c) : path_(c.directory + "/zero_bench_XXXXXX") {
+  const int file = mkstemp(path_.data());
+  if (file < 0) throw io_error("making a file in", c.directory, errno);
+  std::vector<std::uint64_t> block(c.block / 8);
+  for (std::uint64_t i = 0; i < c.blocks(); ++i) {
+    randomise(block.data(), c.block, i);
+    if (write(file, block.data(), c.block) != static_cast<ssize_t>(c.block)) {
+      const int why = errno;
+      close(file);
+      unlink(path_.c_str());
+      throw io_error("filling", path_, why, i * c.block);
+    }
+  }
+  fsync(file);
+  close(file);
+}
+
+named_file::~named_file() { unlink(path_.c_str()); }
+
+pass run_fio(const disk_case& c, const named_file& file, pattern p) {
+  const char* const way = p == pattern::mixed ? "rw" : name_of(p);
+  // glibc then asks for huge pages for what fio allocates, as host_arena does for itself.
+  const std::string pages = c.huge_pages ? "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 " : "";
+  const std::string command =
+      pages + "fio --name=bench --filename='" + file.path() + "' --rw=" + way +
+      " --bs=" + std::to_string(c.block) + " --size=" + std::to_string(c.bytes) +
+      " --iodepth=" + std::to_string(c.depth) +
+      " --ioengine=io_uring --direct=1 --fixedbufs=1 --registerfiles=1 --gtod_reduce=1"
+      " --scramble_buffers=0 --invalidate=0 --fallocate=none --output-format=json 2>/dev/null";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+  if (pipe == nullptr) throw error("fio cannot be started");
+  std::string text;
+  char part[4096];
+  for (std::size_t n = 0; (n = std::fread(part, 1, sizeof(part), pipe.get())) > 0;) {
+    text.append(part, n);
+  }
+  const std::size_t begin = text.find('{');
+  if (begin == std::string::npos) throw error("fio is not installed or said nothing: " + command);
+  const auto job = nlohmann::json::parse(text.substr(begin)).at("jobs").at(0);
+  if (job.at("error").get<int>() != 0) throw error("fio failed: " + command);
+  pass out;
+  double milliseconds = 0;
+  for (const char* const direction : {"read", "write"}) {
+    out.bytes += job.at(direction).at("io_bytes").get<double>();
+    milliseconds = std::max(milliseconds, job.at(direction).at("runtime").get<double>());
+  }
+  out.seconds = milliseconds * 1e-3;
+  // In per cent of the job's time, which its own set-up and end are no part of.
+  out.cpu_seconds = (job.at("usr_cpu").get<double>() + job.at("sys_cpu").get<double>()) / 100 *
+                    job.at("job_runtime").get<double>() * 1e-3;
+  return out;
+}
+
+struct engine_run::state {
+  state(const disk_case& wanted, const std::string& path)
+      : c(wanted),
+        file(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC)),
+        memory({{wanted.block, static_cast<std::size_t>(wanted.depth)}}),
+        queue(offload::make_disk_engine(wanted.engine, {wanted.depth}), 4096,
+              std::chrono::seconds(60)),
+        outcomes(static_cast<std::size_t>(wanted.depth)) {
+    if (file < 0) throw io_error("opening", path, errno);
+    randomise(memory.base(), memory.bytes(), 1);
+    queue.engine().register_file(file);
+    queue.engine().register_memory(memory.base(), memory.bytes());
+    for (int i = 0; i < c.depth; ++i) slots.push_back(memory.allocate(c.block));
+    for (void* const slot : slots) randomise(slot, c.block, 3);
+  }
+  ~state() { close(file); }
+
+  disk_case c;
+  int file;
+  offload::host_arena memory;
+  offload::transfer_queue queue;
+  std::vector<offload::transfer_outcome> outcomes;
+  std::vector<void*> slots;
+};
+
+engine_run::engine_run(const disk_case& c, const named_file& file)
+    : state_(std::make_unique<state>(c, file.path())) {}
+engine_run::~engine_run() = default;
+
+const char* engine_run::engine_name() const noexcept { return state_->queue.engine().name(); }
+
+pass engine_run::run(pattern p) {
+  state& s = *state_;
+  const std::uint64_t count = s.c.blocks();
+  std::uint64_t begun = 0, done = 0;
+  const auto begin = [&](std::uint64_t slot) {
+    const step next = step_of(p, begun++);
+    s.queue.start({next.reads ? offload::direction::read : offload::direction::write, s.file,
+                   next.block * s.c.block, s.slots[slot], s.c.block, slot});
+  };
+  return measure(s.c.bytes, [&] {
+    while (begun < std::min<std::uint64_t>(count, s.slots.size())) begin(begun);
+    while (done < count) {
+      const std::size_t n = s.queue.finish(s.outcomes, offload::transfer_queue::wait_for::one);
+      for (std::size_t i = 0; i < n; ++i) {
+        const offload::transfer_outcome& o = s.outcomes[i];
+        if (o.error_number != 0)
+          throw io_error("transfer of", "the file", o.error_number, o.offset);
+        ++done;
+        if (begun < count) begin(o.tag);
+      }
+    }
+  });
+}
+
+store_run::store_run(const disk_case& c)
+    : case_(c),
+      memory_(std::make_unique<offload::host_arena>(
+          std::vector<offload::block_class>{{c.block, static_cast<std::size_t>(2 * c.depth)}})),
+      store_(std::make_unique<offload::record_store>(
+          offload::make_disk_engine(c.engine, {c.depth}), offload::swap_file(c.directory),
+          std::vector<std::uint64_t>(c.blocks(), c.block))),
+      busy_(static_cast<std::size_t>(2 * c.depth)) {
+  store_->register_memory(memory_->base(), memory_->bytes());
+  for (std::size_t i = 0; i < busy_.size(); ++i) {
+    slots_.push_back(memory_->allocate(c.block));
+    randomise(slots_.back(), c.block, i);
+  }
+  (void)run(pattern::write);  // so that every record can be read
+}
+
+pass store_run::run(pattern p) {
+  ++generation_;
+  const std::uint64_t count = case_.blocks();
+  return measure(case_.bytes, [&] {
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::size_t slot = i % slots_.size();
+      busy_[slot].wait();
+      const step next = step_of(p, i);
+      // Reads and writes of a mixed pass stay out of each other's way, as fio's blocks do.
+      const std::uint64_t record =
+          next.reads || p == pattern::write ? next.block : count - 1 - next.block;
+      busy_[slot] = next.reads ? store_->read(record, slots_[slot])
+                               : store_->write(record, slots_[slot], generation_);
+    }
+    for (const completion& last : busy_) last.wait();
+  });
+}
+
+}  // namespace zero::bench

@@ -1,0 +1,13 @@
+// Built where there is no liburing.
+#include "engines.hpp"
+
+#include <cerrno>
+
+namespace zero::offload {
+
+uring_attempt try_uring_engine(const disk_engine_options& options) {
+  static_cast<void>(options);
+  return {nullptr, "built without liburing", ENOSYS};
+}
+
+}  // namespace zero::offload
