@@ -24,7 +24,7 @@ skip() { echo "two_hosts: skipped: $*"; exit 77; }
 fail() { echo "two_hosts: $*" >&2; exit 1; }
 case $what in run | bytes | cut | all | do) ;; *) usage ;; esac
 
-for tool in mpirun ip unshare; do
+for tool in mpirun ip unshare python3; do
   command -v $tool >/dev/null || skip "there is no $tool here"
 done
 mpirun --version 2>/dev/null | grep -q 'Open MPI' || skip "mpirun is not Open MPI's"
@@ -97,9 +97,16 @@ counted() {
   echo $sum
 }
 
-# field FILE NAME: of the last line, as a JSON run says it.
-field() { tail -n 1 "$1" | grep -o "\"$2\":\"*[0-9a-f.]*" | sed 's/.*[:"]//'; }
-sum() { local all=0 n; for n in "$@"; do all=$((all + n)); done; echo $all; }
+# Of a run's report, its last line: digest FILE; and the bytes that all ranks together sent to the
+# other host: crossed FILE of all steps as the ranks counted them, predicted FILE of one step.
+of_run() { tail -n 1 "$1" | python3 -c "import json, sys; run = json.load(sys.stdin); print($2)"; }
+digest() { of_run "$1" 'run["parameters_digest"]'; }
+crossed() {
+  of_run "$1" 'sum(r["crossed"] for r in run["communication"]) * len(run["losses"])'
+}
+predicted() {
+  of_run "$1" 'sum(r["predicted"]["crossed"] for r in run["communication"])'
+}
 
 train=("$zero" train --model gpt-3m --batch 4 --dtype bf16)
 
@@ -115,10 +122,9 @@ check_run() {
       { cat "$work/log"; fail "one host failed"; }
     on_two_hosts "${train[@]}" "${options[@]}" --json "$work/two" >"$work/log" 2>&1 ||
       { cat "$work/log"; fail "two hosts failed"; }
-    one=$(field "$work/one" parameters_digest) two=$(field "$work/two" parameters_digest)
-    # shellcheck disable=SC2046
+    one=$(digest "$work/one") two=$(digest "$work/two")
     echo "run: ${options[*]}: one host $one, two hosts $two," \
-      "$(sum $(field "$work/two" crossed)) bytes a step crossed"
+      "$(predicted "$work/two") bytes a step cross"
     [ -n "$one" ] && [ "$one" = "$two" ] || fail "the digests differ"
   done
 }
@@ -126,7 +132,7 @@ check_run() {
 # ---- bytes -------------------------------------------------------------------------------------
 # Of a long run those of a short one are taken off: what is left is steps alone.
 check_bytes() {
-  local few=2 many=8 before short long predicted
+  local few=2 many=8 before short long ranks predicted
   local stages=(0 1 2 3) stage
   case " $* " in *" --stage "*) stages=("") ;; esac
   for stage in "${stages[@]}"; do
@@ -140,11 +146,13 @@ check_bytes() {
     on_two_hosts "${train[@]}" "${options[@]}" --steps $many --json "$work/many" >"$work/log" 2>&1 ||
       { cat "$work/log"; fail "the long run failed"; }
     long=$(($(counted) - before))
-    # shellcheck disable=SC2046
-    predicted=$(($(sum $(field "$work/many" crossed)) * many - $(sum $(field "$work/few" crossed)) * few))
-    awk -v c=$((long - short)) -v p=$predicted -v n=$((many - few)) -v o="${options[*]}" 'BEGIN {
+    ranks=$(($(crossed "$work/many") - $(crossed "$work/few")))
+    predicted=$(($(predicted "$work/many") * (many - few)))
+    awk -v c=$((long - short)) -v p=$predicted -v k=$ranks -v n=$((many - few)) \
+      -v o="${options[*]}" 'BEGIN {
       r = p > 0 ? c / p : 0
-      printf "bytes: %s: %d steps: interfaces %d, predicted %d, ratio %.4f\n", o, n, c, p, r
+      printf "bytes: %s: %d steps: interfaces %d, ranks %d, predicted %d, ratio %.4f\n",
+        o, n, c, k, p, r
       exit !(r > 0.9 && r < 1.1) }' || fail "not within 10 %"
   done
 }
