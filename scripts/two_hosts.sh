@@ -108,15 +108,17 @@ predicted() {
   of_run "$1" 'sum(r["predicted"]["crossed"] for r in run["communication"])'
 }
 
+all_stages=(0 1 2 3 "hybrid --shard-group 2" "hpz --shard-group 2")
 train=("$zero" train --model gpt-3m --batch 4 --dtype bf16)
 
 # ---- digests -----------------------------------------------------------------------------------
 check_run() {
-  local stages=(0 1 2 3) stage one two
+  local stages=("${all_stages[@]}") stage one two
   case " $* " in *" --stage "*) stages=("") ;; esac
   for stage in "${stages[@]}"; do
     local options=(--steps 3 "$@")
-    [ -z "$stage" ] || options=(--stage "$stage" "${options[@]}")
+    # shellcheck disable=SC2206
+    [ -z "$stage" ] || options=(--stage $stage "${options[@]}")
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 \
       "${train[@]}" "${options[@]}" --ranks 4 --json "$work/one" >"$work/log" 2>&1 ||
       { cat "$work/log"; fail "one host failed"; }
@@ -133,11 +135,12 @@ check_run() {
 # Of a long run those of a short one are taken off: what is left is steps alone.
 check_bytes() {
   local few=2 many=8 before short long ranks predicted
-  local stages=(0 1 2 3) stage
+  local stages=("${all_stages[@]}") stage
   case " $* " in *" --stage "*) stages=("") ;; esac
   for stage in "${stages[@]}"; do
     local options=("$@")
-    [ -z "$stage" ] || options=(--stage "$stage" "$@")
+    # shellcheck disable=SC2206
+    [ -z "$stage" ] || options=(--stage $stage "$@")
     before=$(counted)
     on_two_hosts "${train[@]}" "${options[@]}" --steps $few --json "$work/few" >"$work/log" 2>&1 ||
       { cat "$work/log"; fail "the short run failed"; }
