@@ -21,7 +21,7 @@ ALLOWED = {
 VENDORS = (
     (r"(x86|imm|[a-z]mm|arm_|avx\w*)intrin\.h|arm_(neon|sve)\.h", (), "intrinsics: use Highway"),
     (r"nccl\w*\.h", ("collectives/src/nccl/",), "NCCL"),
-    (r"mpi(-ext)?\.h", ("collectives/src/mpi/",), "MPI"),
+    (r"mpi(-ext)?\.h", ("collectives/src/mpi/", "bench/", "tests/"), "MPI"),
     (r"liburing(/.*)?\.h|liburing", ("offload/src/uring/",), "liburing"),
     (r"hwloc(/.*)?\.h", ("offload/src/hwloc/",), "hwloc"),
     (r"hwy/.*", ("libzero/optim/", "collectives/src/", "libzero/cli/", "bench/", "tests/"),

@@ -1,6 +1,6 @@
 #pragma once
 // A GoogleTest program whose processes are the ranks of one MPI world: every rank runs every test,
-// rank 0 reports. The first argument that is left is the name of the ctest case.
+// rank 0 reports. The last argument is the name of the ctest case.
 
 #include <zero/collectives/mpi.hpp>
 
@@ -44,15 +44,29 @@ inline bool everywhere(bool here) {
   return all != 0;
 }
 
+// Which rank a launcher made this process, before MPI says so; 0 if none did.
+inline int launched_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* const value = std::getenv(name)) return std::atoi(value);
+  }
+  return 0;
+}
+
+// Rank 0 writes the report, under the name of the ctest case, the last argument.
+inline void choose_report(int argc, char** argv, int rank) {
+  const std::string output = GTEST_FLAG_GET(output);
+  const std::string name = argc > 1 ? argv[argc - 1] : "";
+  if (rank != 0) {
+    GTEST_FLAG_SET(output, "");
+  } else if (!output.empty() && output.back() == '/' && !name.empty() && name[0] != '-') {
+    GTEST_FLAG_SET(output, output + name + ".xml");
+  }
+}
+
 inline int mpi_test_main(int argc, char** argv) {
   int level = MPI_THREAD_SINGLE;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);
-  const char* const output = std::getenv("GTEST_OUTPUT");
-  if (mpi_rank() != 0) {
-    unsetenv("GTEST_OUTPUT");
-  } else if (output != nullptr && argc > 1 && std::string(output).back() == '/') {
-    setenv("GTEST_OUTPUT", (output + std::string(argv[1]) + ".xml").c_str(), 1);
-  }
+  choose_report(argc, argv, mpi_rank());
   ::testing::InitGoogleTest(&argc, argv);
   const int failed = RUN_ALL_TESTS();
   const bool all_passed = everywhere(failed == 0);

@@ -83,7 +83,8 @@ mpi_communicator::~mpi_communicator() {
   // Before this rank is known to be gone its peers must know why.
   if (!is_sound && spans_hosts()) tell_all(about(*first));
   tell_all(left);
-  between_.reset();
+  between_.reset();  // MPI may be over when this returns
+  verdicts_.reset();
   leave();
   constexpr std::chrono::milliseconds of_broken{1000};
   if (is_world_) all_->leave(is_sound, is_sound ? longest : std::min(longest, of_broken));
@@ -166,7 +167,7 @@ std::unique_ptr<communicator> mpi_communicator::do_split(int color, int key) {
       pages()->slot_of(block, static_cast<int>(i)).world_rank =
           who_.world_ranks[static_cast<std::size_t>(here[i])];
     }
-    if (block == 0) abort("no control pages for one more group");
+    if (block == 0) this->abort("no control pages for one more group");
     mine.block = block;
   }
   op.count = 0;

@@ -144,6 +144,8 @@ void verdicts::judge() {
           "ranks do different things as operation " + std::to_string(agreed_) + ": " + found->text;
       std::copy_n(text.begin(), std::min(text.size(), v.text.size() - 1), v.text.begin());
     }
+    // Whoever waits too long may have poisoned the group while the last word came: that stays.
+    if (here_.poisoned() != nullptr) return;
     tell(v, agree ? sizeof v.differs : sizeof v);
     take(v);
     if (!agree) return;
