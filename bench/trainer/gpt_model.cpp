@@ -66,6 +66,14 @@ partition::model_spec model_of(const gpt_config& config, dtype type) {
   return model;
 }
 
+double operations_of_step(const gpt_config& config, int sequences, int length) {
+  const double c = config.channels, tokens = static_cast<double>(sequences) * length;
+  const double matrices = 12.0 * c * c * config.layers + c * config.vocabulary;
+  // Scores and sums of values: 2 c each for every key seen, (length + 1) / 2 on average.
+  const double attention = 4.0 * c * config.layers * (length + 1.0) / 2.0;
+  return tokens * (6.0 * matrices + 3.0 * attention);
+}
+
 std::vector<int> forward_order(const gpt_config& config) {
   std::vector<int> order;
   for (int unit = 0; unit <= config.layers + 1; ++unit) order.push_back(unit);

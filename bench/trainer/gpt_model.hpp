@@ -41,6 +41,11 @@ inline constexpr int block_tensor_count = 12;
 // biases and LayerNorm, which do not. Throws invalid_argument like check(config).
 [[nodiscard]] partition::model_spec model_of(const gpt_config& config, dtype type);
 
+// Multiplications and additions of the matrix products that a forward and a backward of
+// `sequences` sequences of `length` tokens need: 6 for each element of a matrix and token, the head
+// included, and attention's over the keys that each query sees. Nothing that is computed twice.
+[[nodiscard]] double operations_of_step(const gpt_config& config, int sequences, int length);
+
 // Units in the order a forward uses them: 0, 1 to L, L + 1, and 0 once more for the head. A
 // backward uses them in the reverse order.
 [[nodiscard]] std::vector<int> forward_order(const gpt_config& config);

@@ -4,6 +4,7 @@
 #include "trainer/counter_random.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/crossing.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -192,6 +193,28 @@ completion training::exchange_losses() {
   how.after = computed;
   return ranks_.all_gather({all + ranks_.rank(), sizeof(double), dtype::byte},
                            {all, loss_places_.size(), dtype::byte}, how);
+}
+
+partition::communication_volume training::planned_communication() const {
+  partition::communication_volume sum =
+      sharded_optimizer::predict_communication(optimizer_.layout().model(), optimizer_.options(),
+                                               ranks_.size())
+          .step();
+  if (ranks_.size() == 1) return sum;
+  sum.all_gather += loss_places_.size();  // of losses
+  ++sum.calls;
+  return sum;
+}
+
+std::uint64_t training::planned_crossing() const {
+  collectives::ranks_on_hosts hosts;
+  for (int rank = 0; rank < ranks_.size(); ++rank) hosts.host.push_back(ranks_.host_of(rank));
+  collectives::moved_elements loss;
+  loss.count = sizeof(double);
+  loss.in = loss.out = dtype::byte;
+  return sharded_optimizer::predict_crossing(optimizer_.layout().model(), optimizer_.options(),
+                                             hosts.host, ranks_.rank()) +
+         collectives::bytes_crossing_from(hosts, loss, ranks_.rank());
 }
 
 std::vector<std::int32_t> training::sample(std::vector<std::int32_t> tokens, int count,

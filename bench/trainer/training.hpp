@@ -65,7 +65,11 @@ class training {
                                                  std::uint64_t seed);
 
   [[nodiscard]] sharded_optimizer& optimizer() noexcept { return optimizer_; }
+  // What a rank tells others in one step, and the bytes this one sends to other hosts.
+  [[nodiscard]] partition::communication_volume planned_communication() const;
+  [[nodiscard]] std::uint64_t planned_crossing() const;
   [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_->activation_bytes(); }
+  [[nodiscard]] std::size_t offloaded_bytes() const noexcept { return model_->offloaded_bytes(); }
   // By verb since construction; compute is what steps took beyond them.
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   // Records forwards and backwards on the compute lane, and the verbs. nullptr stops.

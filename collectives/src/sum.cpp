@@ -143,9 +143,10 @@ HWY_INLINE bool is_source(const void* const* from, std::size_t sources, const vo
 }
 
 template <typename In, typename Out>
-HWY_INLINE void sum_one(const void* const* from, std::size_t sources, Out* out, bool adds,
-                        std::size_t i) {
+HWY_INLINE void sum_one(const void* const* from, std::size_t sources, const float* start, Out* out,
+                        bool adds, std::size_t i) {
   float total = to_float(static_cast<const In*>(from[0])[i]);
+  if (start != nullptr) total = start[i] + total;
   for (std::size_t s = 1; s < sources; ++s) total += to_float(static_cast<const In*>(from[s])[i]);
   if (adds) total = to_float(out[i]) + total;
   store_scalar(total, out + i);
@@ -209,15 +210,15 @@ std::size_t sum_pass(const void* const* from, std::size_t sources, const float* 
 
 // More sources than one pass reads: several passes over blocks that stay in the first cache.
 template <typename In, typename Out>
-std::size_t sum_blocks(const void* const* from, std::size_t sources, Out* out, std::size_t i,
-                       std::size_t count, way how) {
+std::size_t sum_blocks(const void* const* from, std::size_t sources, const float* begin, Out* out,
+                       std::size_t i, std::size_t count, way how) {
   constexpr std::size_t block = 1024;
   float partial[block];
   const std::size_t group = 2 * hn::Lanes(floats());
   while (i + group <= count) {
     const std::size_t end = i + (count - i < block ? (count - i) / group * group : block);
     const void* shifted[most_sources];  // partial[0] belongs to element i
-    const float* start = nullptr;
+    const float* start = begin != nullptr ? begin + i : nullptr;
     std::size_t s = 0;
     for (; sources - s > most_sources; s += most_sources) {
       for (std::size_t k = 0; k < most_sources; ++k) {
@@ -233,7 +234,7 @@ std::size_t sum_blocks(const void* const* from, std::size_t sources, Out* out, s
 
 template <typename In, typename Out>
 void sum_of(const void* const* from, std::size_t sources, void* to, std::size_t count,
-            write_mode mode) {
+            write_mode mode, const float* start) {
   Out* const out = static_cast<Out*>(to);
   const bool adds = mode == write_mode::accumulate;
   const bool streams =
@@ -243,34 +244,36 @@ void sum_of(const void* const* from, std::size_t sources, void* to, std::size_t 
   if (streams) {  // up to the first aligned element
     const std::size_t alignment = hn::Lanes(floats()) * sizeof(float);
     while (reinterpret_cast<std::uintptr_t>(out + i) % alignment != 0) {
-      sum_one<In>(from, sources, out, false, i++);
+      sum_one<In>(from, sources, start, out, false, i++);
     }
   }
-  i = sources <= most_sources ? sum_pass<In, Out>(from, sources, nullptr, out, i, count, how)
-                              : sum_blocks<In, Out>(from, sources, out, i, count, how);
+  i = sources <= most_sources
+          ? sum_pass<In, Out>(from, sources, start != nullptr ? start + i : nullptr, out, i, count,
+                              how)
+          : sum_blocks<In, Out>(from, sources, start, out, i, count, how);
   if (streams) hwy::FlushStream();  // before anyone is told that it is there
-  for (; i < count; ++i) sum_one<In>(from, sources, out, adds, i);
+  for (; i < count; ++i) sum_one<In>(from, sources, start, out, adds, i);
 }
 
 void sum_fp32(const void* const* from, std::size_t sources, void* out, std::size_t count,
-              write_mode mode) {
-  sum_of<float, float>(from, sources, out, count, mode);
+              write_mode mode, const float* start) {
+  sum_of<float, float>(from, sources, out, count, mode, start);
 }
 void sum_bf16(const void* const* from, std::size_t sources, void* out, std::size_t count,
-              write_mode mode) {
-  sum_of<bf16_t, bf16_t>(from, sources, out, count, mode);
+              write_mode mode, const float* start) {
+  sum_of<bf16_t, bf16_t>(from, sources, out, count, mode, start);
 }
 void sum_fp16(const void* const* from, std::size_t sources, void* out, std::size_t count,
-              write_mode mode) {
-  sum_of<fp16_t, fp16_t>(from, sources, out, count, mode);
+              write_mode mode, const float* start) {
+  sum_of<fp16_t, fp16_t>(from, sources, out, count, mode, start);
 }
 void sum_bf16_to_fp32(const void* const* from, std::size_t sources, void* out, std::size_t count,
-                      write_mode mode) {
-  sum_of<bf16_t, float>(from, sources, out, count, mode);
+                      write_mode mode, const float* start) {
+  sum_of<bf16_t, float>(from, sources, out, count, mode, start);
 }
 void sum_fp16_to_fp32(const void* const* from, std::size_t sources, void* out, std::size_t count,
-                      write_mode mode) {
-  sum_of<fp16_t, float>(from, sources, out, count, mode);
+                      write_mode mode, const float* start) {
+  sum_of<fp16_t, float>(from, sources, out, count, mode, start);
 }
 
 }  // namespace zero::collectives::HWY_NAMESPACE
@@ -286,19 +289,20 @@ HWY_EXPORT(sum_bf16_to_fp32);
 HWY_EXPORT(sum_fp16_to_fp32);
 
 void sum(const void* const* from, std::size_t sources, dtype in, void* out, dtype out_type,
-         std::size_t count, write_mode mode) noexcept {
+         std::size_t count, write_mode mode, const float* start) noexcept {
   if (count == 0) return;
-  if (in == dtype::fp32) return HWY_DYNAMIC_DISPATCH(sum_fp32)(from, sources, out, count, mode);
+  if (in == dtype::fp32)
+    return HWY_DYNAMIC_DISPATCH(sum_fp32)(from, sources, out, count, mode, start);
   if (in == dtype::bf16) {
     if (out_type == dtype::bf16) {
-      return HWY_DYNAMIC_DISPATCH(sum_bf16)(from, sources, out, count, mode);
+      return HWY_DYNAMIC_DISPATCH(sum_bf16)(from, sources, out, count, mode, start);
     }
-    return HWY_DYNAMIC_DISPATCH(sum_bf16_to_fp32)(from, sources, out, count, mode);
+    return HWY_DYNAMIC_DISPATCH(sum_bf16_to_fp32)(from, sources, out, count, mode, start);
   }
   if (out_type == dtype::fp16) {
-    return HWY_DYNAMIC_DISPATCH(sum_fp16)(from, sources, out, count, mode);
+    return HWY_DYNAMIC_DISPATCH(sum_fp16)(from, sources, out, count, mode, start);
   }
-  return HWY_DYNAMIC_DISPATCH(sum_fp16_to_fp32)(from, sources, out, count, mode);
+  return HWY_DYNAMIC_DISPATCH(sum_fp16_to_fp32)(from, sources, out, count, mode, start);
 }
 
 }  // namespace zero::collectives

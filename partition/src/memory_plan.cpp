@@ -1,5 +1,6 @@
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 #include <zero/partition/memory_plan.hpp>
 
 #include <algorithm>
@@ -12,13 +13,36 @@ namespace {
 
 constexpr std::uint64_t fp32_bytes = size_of(dtype::fp32);
 
+void check_codes(const layout& of, const plan_options& options) {
+  const auto refuse = [](const std::string& what) {
+    throw invalid_argument("[partition.memory_plan] " + what);
+  };
+  const int gather = options.quantized_gather;
+  const int reduce = options.quantized_reduce;
+  if (gather != 0 && gather != 8) {
+    refuse("parameters gathered in " + std::to_string(gather) + " bits: accepted are 0, 8");
+  }
+  if (reduce != 0 && reduce != 4 && reduce != 8) {
+    refuse("gradients reduced in " + std::to_string(reduce) + " bits: accepted are 0, 4, 8");
+  }
+  if (options.node_ranks < 0 ||
+      (options.node_ranks > 0 && of.world_size() % options.node_ranks != 0)) {
+    refuse("nodes of " + std::to_string(options.node_ranks) + " ranks do not divide a world of " +
+           std::to_string(of.world_size()));
+  }
+  if (gather + reduce > 0 && of.options().alignment % quantized_block != 0) {
+    refuse("shards aligned to " + std::to_string(of.options().alignment) +
+           " elements are not whole blocks of codes");
+  }
+}
+
 void check(const layout& of, const plan_options& options) {
-  check(options.policy);
   const auto refuse = [](const std::string& what) {
     throw invalid_argument("[partition.memory_plan] " + what);
   };
   if (options.reductions < 1) refuse("reductions must be at least 1");
   if (options.prefetch < 0) refuse("prefetch must not be negative");
+  check_codes(of, options);
   const std::vector<unit_spec>& units = of.model().units;
   std::vector<bool> used(units.size(), options.forward_order.empty());
   for (const int unit : options.forward_order) {
@@ -38,7 +62,10 @@ void check(const layout& of, const plan_options& options) {
 
 }  // namespace
 
-memory_plan::memory_plan(const layout& of, plan_options options) : options_(std::move(options)) {
+memory_plan::memory_plan(const layout& of, plan_options options)
+    : options_(std::move(options)),
+      policy_(resolved(options_.policy, of.world_size())),
+      groups_(policy_, of.world_size(), options_.quantized_reduce > 0 ? options_.node_ranks : 0) {
   check(of, options_);
   if (options_.forward_order.empty()) {
     options_.forward_order.resize(of.model().units.size());
@@ -55,16 +82,22 @@ void memory_plan::plan_bucket(const layout& of, std::size_t index) {
   const bucket& b = of.buckets()[index];
   bucket_plan& plan = buckets_[index];
   const bool alone = of.world_size() == 1;
-  plan.parameter_sharded = is_sharded(options_.policy.parameters) && !b.resident && !alone;
+  if (!b.resident && !alone) {
+    plan.parameters = policy_.parameters;
+    plan.secondary = policy_.secondary_parameters;
+  }
+  if (is_sharded(plan.parameters)) plan.gather_bits = options_.quantized_gather;
   if (!b.trainable) return;
-
-  plan.optimizer_sharded = is_sharded(options_.policy.optimizer) && !alone;
+  if (!alone) plan.reduce_bits = options_.quantized_reduce;
+  if (!alone) plan.optimizer = policy_.optimizer;
   plan.master = b.type != dtype::fp32;
-  plan.reduced_type = options_.wide_gradients ? dtype::fp32 : b.type;
-  plan.gather_gradients = !plan.optimizer_sharded && !alone;
+  plan_reduction(b, plan, alone);
+}
 
-  const bool sharded = is_sharded(options_.policy.gradients);
+void memory_plan::plan_reduction(const bucket& b, bucket_plan& plan, bool alone) const {
+  const bool sharded = is_sharded(policy_.gradients);
   const bool repeated = options_.reductions > 1 && !options_.keep_gradients;
+  plan.reduced_type = options_.wide_gradients ? dtype::fp32 : b.type;
   plan.full_gradient = !sharded || (options_.keep_gradients && options_.reductions > 1);
   if (sharded || repeated) {
     plan.reduced = reduced_in::shard;
@@ -73,6 +106,20 @@ void memory_plan::plan_bucket(const layout& of, std::size_t index) {
     plan.reduced_type = b.type;  // a sum of one needs no wider place
   } else {
     plan.reduced = plan.reduced_type == b.type ? reduced_in::own_piece : reduced_in::full_front;
+  }
+
+  const bool wider = plan.reduced_type != b.type;
+  if (alone || plan.optimizer == sharded_over::world) {
+    plan.update = updated_from::reduced;
+  } else if (plan.optimizer == sharded_over::nobody) {
+    // A full gradient in fp32 fits nowhere in one of 16 bits.
+    plan.update = wider                                   ? updated_from::apart
+                  : plan.reduced == reduced_in::own_piece ? updated_from::around
+                                                          : updated_from::full_front;
+  } else {
+    // A shard over groups of two ranks or more is at most half the bucket, so it does.
+    plan.update = plan.reduced == reduced_in::shard && !sharded ? updated_from::full_front
+                                                                : updated_from::around;
   }
 }
 
@@ -85,9 +132,13 @@ void memory_plan::plan_slots(const layout& of) {
     const bucket& b = of.buckets()[i];
     const auto unit = static_cast<std::size_t>(b.unit);
     const std::uint64_t bytes = round_up(b.padded * size_of(b.type), grain);
-    if (buckets_[i].parameter_sharded) {
-      buckets_[i].parameter_slot_offset = parameter_bytes_[unit];
-      parameter_bytes_[unit] += bytes;
+    if (is_sharded(buckets_[i].parameters)) {
+      std::uint64_t& end = parameter_bytes_[unit];
+      buckets_[i].parameter_slot_offset = end;
+      buckets_[i].parameter_codes_offset = end + b.padded * size_of(b.type);
+      const int bits = buckets_[i].gather_bits;
+      const std::uint64_t codes = bits == 0 ? 0 : quantized_bytes(b.padded, bits);
+      end += round_up(b.padded * size_of(b.type) + codes, grain);
     }
     if (b.trainable && !buckets_[i].full_gradient) {
       buckets_[i].gradient_slot_offset = gradient_bytes_[unit];
@@ -106,32 +157,36 @@ void memory_plan::plan_storage(const layout& of) {
     const bucket& b = of.buckets()[i];
     const bucket_plan& plan = buckets_[i];
     const std::uint64_t element = size_of(b.type);
-    const std::uint64_t gap = b.padded - b.payload;
-    if (plan.parameter_sharded) {
-      add(purpose::parameter, i, memory_account::parameters, b.shard * element);
-    } else {
-      add(purpose::parameter, i, memory_account::parameters, b.payload * element, gap * element);
+    add_shard(purpose::parameter, i, memory_account::parameters, b, plan.parameters, element);
+    if (plan.secondary) {
+      const auto over = groups_.group_size() == 1 ? sharded_over::nobody : sharded_over::group;
+      add_shard(purpose::secondary_parameter, i, memory_account::parameters, b, over, element);
     }
     if (!b.trainable) continue;
 
     if (plan.full_gradient) {
-      add(purpose::gradient, i, memory_account::gradients, b.payload * element, gap * element);
+      add_shard(purpose::gradient, i, memory_account::gradients, b, sharded_over::nobody, element);
     }
     if (plan.reduced == reduced_in::shard) {
       // Where full gradients rest anyway the shard is an accumulator between reductions.
-      const bool rests = is_sharded(options_.policy.gradients);
+      const bool rests = is_sharded(policy_.gradients);
+      const auto run = plan.update == updated_from::around ? plan.optimizer : sharded_over::world;
       add(purpose::gradient_shard, i, rests ? memory_account::gradients : memory_account::buffers,
-          b.shard * size_of(plan.reduced_type));
+          elements(b, run) * size_of(plan.reduced_type));
     }
     const std::uint64_t arrays =
         static_cast<std::uint64_t>(options_.optimizer_states) + (plan.master ? 1 : 0);
-    if (plan.optimizer_sharded) {
-      add(purpose::optimizer, i, memory_account::optimizer, arrays * b.shard * fp32_bytes);
-    } else {
-      add(purpose::optimizer, i, memory_account::optimizer, arrays * b.payload * fp32_bytes,
-          arrays * gap * fp32_bytes);
-    }
+    add_shard(purpose::optimizer, i, memory_account::optimizer, b, plan.optimizer,
+              arrays * fp32_bytes);
   }
+}
+
+bool memory_plan::reduces_in_levels() const noexcept {
+  return options_.quantized_reduce > 0 && groups_.group_size() > 1 && groups_.groups() > 1;
+}
+
+std::uint64_t memory_plan::elements(const bucket& b, sharded_over over) const noexcept {
+  return b.shard * static_cast<std::uint64_t>(groups_.pieces_of(over));
 }
 
 void memory_plan::plan_transients(const layout& of) {
@@ -144,15 +199,21 @@ void memory_plan::plan_transients(const layout& of) {
   }
   std::uint64_t staged = 0;
   std::uint64_t gathered = 0;
+  std::uint64_t codes = 0;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     const bucket& b = of.buckets()[i];
     const bucket_plan& plan = buckets_[i];
-    if (plan.reduced == reduced_in::full_front) staged = std::max(staged, b.shard * fp32_bytes);
-    if (plan.gather_gradients && plan.reduced_type != b.type) {
+    if (plan.reduce_bits > 0) {
+      codes = std::max(codes, round_up(quantized_bytes(b.padded, plan.reduce_bits), 64));
+    } else if (plan.reduced == reduced_in::full_front) {
+      staged = std::max(staged, b.shard * fp32_bytes);
+    }
+    if (plan.update == updated_from::apart) {
       gathered = std::max(gathered, b.padded * fp32_bytes);
     }
   }
   for (std::size_t i = 0; i < 2; ++i) add(purpose::reduced_staging, i, buffers, staged);
+  for (std::size_t i = 0; i < 2; ++i) add(purpose::reduction_codes, i, buffers, 2 * codes);
   add(purpose::gathered_gradient, 0, buffers, gathered);
   add(purpose::exchange, 0, buffers,
       decision_bytes + static_cast<std::uint64_t>(of.world_size()) * exchange_bytes);
@@ -165,6 +226,14 @@ void memory_plan::plan_transients(const layout& of) {
 void memory_plan::add(purpose what, std::size_t index, memory_account account,
                       std::uint64_t payload, std::uint64_t padding) {
   if (payload + padding > 0) allocations_.push_back({what, index, account, payload, padding});
+}
+
+// Padding is told apart where all of a bucket lies.
+void memory_plan::add_shard(purpose what, std::size_t index, memory_account account,
+                            const bucket& b, sharded_over over, std::uint64_t bytes_each) {
+  const bool whole = !is_sharded(over);
+  const std::uint64_t count = whole ? b.payload : elements(b, over);
+  add(what, index, account, count * bytes_each, whole ? (b.padded - b.payload) * bytes_each : 0);
 }
 
 memory_by_account memory_plan::bytes() const noexcept {

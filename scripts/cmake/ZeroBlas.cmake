@@ -21,7 +21,9 @@ else()
 endif()
 
 cmake_push_check_state()
-list(APPEND CMAKE_REQUIRED_LIBRARIES zero_cblas)
+# What it stands for: a target of this project is not known where the program is linked.
+get_target_property(cblas zero_cblas INTERFACE_LINK_LIBRARIES)
+list(APPEND CMAKE_REQUIRED_LIBRARIES ${cblas})
 check_cxx_source_compiles("
   extern \"C\" void openblas_set_num_threads(int);
   int main() { openblas_set_num_threads(1); }" ZERO_BLAS_HAS_THREADS)

@@ -64,7 +64,9 @@ def check_arrows(tree):
 def check_vendors(tree):
     """Vendors' headers stay in the folder of their backend and out of public headers."""
     for source in tree.sources():
-        for line, _, name in source.includes():
-            fault = vendor_fault(source, name)
+        for line, quote, name in source.includes():
+            own = quote == '"' and any(f"/{s.path}".endswith(f"/src/{name}")
+                                       for s in tree.sources())
+            fault = None if own else vendor_fault(source, name)
             if fault:
                 yield source.finding(line, f"<{name}>: {fault}")

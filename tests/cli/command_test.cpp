@@ -3,6 +3,10 @@
 
 #include "cli/ran.hpp"
 
+#include <zero/base/cuda.hpp>
+#include <zero/collectives/mpi.hpp>
+#include <zero/collectives/nccl.hpp>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -40,12 +44,34 @@ TEST(Zero, HelpNamesEverySubcommand) {
 TEST(Zero, HelpOfASubcommandNamesEveryOptionOfTheContract) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> expected{
       {"compare",
-       {"--ranks",         "--stages",          "--offload",        "--model",
-        "--text",          "--steps",           "--batch",          "--sequence",
-        "--accumulate",    "--dtype",           "--gradient-dtype", "--optimizer",
-        "--learning-rate", "--weight-decay",    "--clip-norm",      "--seed",
-        "--prefetch",      "--addressing",      "--device",         "--output",
-        "(default 4)",     "(default 0,1,2,3)", "(default 20)",     "(default out/compare)"}},
+       {"--ranks",
+        "--stages",
+        "--offload",
+        "--model",
+        "--text",
+        "--steps",
+        "--batch",
+        "--sequence",
+        "--accumulate",
+        "--dtype",
+        "--gradient-dtype",
+        "--optimizer",
+        "--learning-rate",
+        "--weight-decay",
+        "--clip-norm",
+        "--seed",
+        "--prefetch",
+        "--addressing",
+        "--device",
+        "--output",
+        "--shard-group",
+        "hybrid1",
+        "hpz",
+        "mics",
+        "(default 4)",
+        "(default 0,1,2,3)",
+        "(default 20)",
+        "(default out/compare)"}},
       {"train",
        {"--stage",
         "--memory-budget BYTES",
@@ -87,11 +113,27 @@ TEST(Zero, InfoIsTheContractsObject) {
   const json found = json::parse(r.output);
   EXPECT_EQ(found.at("schema"), "zero.info/1");
   EXPECT_EQ(found.at("version"), ZERO_VERSION);
-  EXPECT_TRUE(found.at("cuda").at("compiled").is_boolean());
-  EXPECT_EQ(found.at("cuda").at("devices").get<int>(), 0);
-  for (const char* absent : {"nccl", "mpi", "io_uring"}) EXPECT_FALSE(found.at(absent).get<bool>());
+  EXPECT_EQ(found.at("cuda").at("compiled").get<bool>(), cuda_device::compiled());
+  EXPECT_EQ(found.at("cuda").at("devices").get<int>(), cuda_device::count());
+  EXPECT_EQ(found.at("cuda").at("gpus").size(), static_cast<std::size_t>(cuda_device::count()));
+  for (const json& device : found.at("cuda").at("gpus")) {
+    EXPECT_FALSE(device.at("name").get<std::string>().empty());
+    EXPECT_LE(device.at("free_bytes").get<std::uint64_t>(),
+              device.at("total_bytes").get<std::uint64_t>());
+  }
+  const bool with_mpi = collectives::mpi_compiled();
+  EXPECT_EQ(found.at("mpi").get<bool>(), with_mpi);
+  EXPECT_EQ(found.at("mpi_version").get<std::string>().empty(), !with_mpi);
+  EXPECT_EQ(found.at("nccl").get<bool>(), collectives::nccl_compiled());
+  EXPECT_EQ(found.at("nccl_version").get<std::string>().empty(), !collectives::nccl_compiled());
   EXPECT_FALSE(found.at("simd").empty());
-  EXPECT_EQ(found.at("backends"), (json{"shared_memory", "single"}));
+  json expected{"shared_memory", "single"};
+  if (with_mpi) expected.push_back("mpi");
+  if (cuda_device::count() > 0) {
+    expected.push_back("one_device");
+    if (collectives::nccl_compiled()) expected.push_back("nccl");
+  }
+  EXPECT_EQ(found.at("backends"), expected);
 
   const ran text = zero_command({"info"});
   EXPECT_EQ(text.exit_code, 0);
@@ -151,8 +193,11 @@ INSTANTIATE_TEST_SUITE_P(
         wrong{{"compare", "--ranks", "0"}, {"--ranks", "'0'", "from 1"}},
         wrong{{"compare", "--ranks=-1"}, {"--ranks", "'-1'"}},
         wrong{{"compare", "--ranks", "5"}, {"--batch 4", "5 ranks"}},
-        wrong{{"compare", "--stages", "4"}, {"--stages", "'4'", "0, 1, 2 or 3"}},
+        wrong{{"compare", "--stages", "4"}, {"--stages", "'4'", "0, 1, 2, 3, hybrid", "hpz"}},
         wrong{{"compare", "--stages", "0,"}, {"--stages", "'0,'"}},
+        wrong{{"compare", "--stages", "hybrid", "--shard-group", "3"},
+              {"--shard-group 3", "4 ranks", "divisor"}},
+        wrong{{"compare", "--shard-group", "0"}, {"--shard-group", "'0'"}},
         wrong{{"compare", "--stages", "0,0"}, {"--stages", "'0,0'", "once"}},
         wrong{{"compare", "--stages", ""}, {"--stages", "''"}},
         wrong{{"compare", "--offload", "cpu"}, {"--offload", "'cpu'", "none"}},

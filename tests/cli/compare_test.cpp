@@ -43,7 +43,7 @@ class Compare : public testing::Test {
     std::string pattern = (fs::temp_directory_path() / "zero_compare_XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
     options_.ranks = 1;
-    options_.stages = {0, 3};
+    options_.stages = {"0", "3"};
     options_.output = (folder_ / "out").string();
     // Sends the file named after its stage, and ends as the file "code" says.
     std::ofstream script(folder_ / "trainer");

@@ -23,7 +23,7 @@ variables of(const environment& e) {
 std::string refusal(const environment& e) {
   try {
     const auto identity = rank_from_environment(of(e));
-    if (identity) require_reachable_peers(*identity);
+    if (identity) require_reachable_peers(*identity, false);
   } catch (const invalid_argument& error) {
     return error.what();
   }
@@ -45,6 +45,11 @@ TEST_P(Launcher, IsUnderstood) {
   EXPECT_EQ(identity->who.rank, GetParam().rank);
   EXPECT_EQ(identity->who.size, GetParam().size);
   EXPECT_EQ(identity->local_rank, GetParam().local_rank);
+  // Nobody says it alike; Slurm and the plainest launchers not at all.
+  EXPECT_EQ(identity->ranks_of_host.has_value(),
+            GetParam().variables.count("LOCAL_WORLD_SIZE") +
+                    GetParam().variables.count("OMPI_COMM_WORLD_LOCAL_SIZE") >
+                0);
   EXPECT_EQ(identity->arena, -1);
 }
 
@@ -145,7 +150,15 @@ TEST(RankEnvironment, TakesTheArenaOfOurOwnLauncher) {
       rank_from_environment(of({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"ZERO_ARENA_FD", "7"}}));
   ASSERT_TRUE(identity.has_value());
   EXPECT_EQ(identity->arena, 7);
-  EXPECT_NO_THROW(require_reachable_peers(*identity));
+  EXPECT_NO_THROW(require_reachable_peers(*identity, false));
+}
+
+TEST(RankEnvironment, RanksOfAnotherLauncherMeetByMpi) {
+  const auto identity =
+      rank_from_environment(of({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}}));
+  ASSERT_TRUE(identity.has_value());
+  EXPECT_NO_THROW(require_reachable_peers(*identity, true));
+  EXPECT_THROW(require_reachable_peers(*identity, false), invalid_argument);
 }
 
 TEST(RankEnvironment, OneRankNeedsNoPeers) {

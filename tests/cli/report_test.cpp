@@ -98,6 +98,20 @@ TEST(Table, HasOneRowARunInEachHalf) {
   EXPECT_NE(lines[7].find("7.00 | 8.00"), std::string::npos);  // rank 1, which holds most
 }
 
+TEST(Table, NamesRowsWithGroupsAndTheirSize) {
+  json hybrid = run_of(3);
+  hybrid["policy"] = "hybrid";
+  hybrid["shard_group"] = 2;
+  json three = run_of(3);
+  three["policy"] = "3";
+  three["shard_group"] = nullptr;
+  EXPECT_EQ(name_of_run(hybrid), "hybrid in groups of 2");
+  EXPECT_EQ(name_of_run(three), "stage 3");
+  const std::string table = format_table(json::array({hybrid, three}));
+  EXPECT_NE(table.find("hybrid/2"), std::string::npos) << table;
+  EXPECT_EQ(table.find("3/"), std::string::npos) << table;
+}
+
 TEST(Machine, IsDescribedByTheSystem) {
   const json machine = describe_machine();
   EXPECT_EQ(machine.at("page_bytes"), sysconf(_SC_PAGESIZE));

@@ -4,6 +4,7 @@
 #include "train_options.hpp"
 
 #include "compare_options.hpp"
+#include "sharding_choice.hpp"
 #include "train_rank.hpp"
 
 #include <zero/base/error.hpp>
@@ -41,7 +42,8 @@ TEST(TrainOptions, ASequenceIsTheContextUnlessSaid) {
 
 // Every option away from its default survives the way to a rank process.
 TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
-  const arguments given{"--stage=3",
+  const arguments given{"--stage=hybrid",
+                        "--shard-group=4",
                         "--memory-budget=1GiB",
                         "--layers=3",
                         "--channels=12",
@@ -90,16 +92,54 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
 
 TEST(TrainOptions, CompareTellsItsRanksAllButTheStage) {
   compare_options o;
-  compare_option_set(o).parse({"--seed", "9", "--stages", "3,1", "--optimizer", "sgd"});
-  EXPECT_EQ(o.stages, (std::vector<int>{3, 1}));
-  arguments told = train_arguments(o, 3, offload_tier::none);
+  compare_option_set(o).parse(
+      {"--seed", "9", "--stages", "3,hpz", "--optimizer", "sgd", "--shard-group", "2"});
+  EXPECT_EQ(o.stages, (std::vector<std::string>{"3", "hpz"}));
+  arguments told = train_arguments(o, "hpz", offload_tier::none);
   ASSERT_EQ(told.front(), "train");
   told.erase(told.begin());
   const train_options rank = parsed(told);
-  EXPECT_EQ(rank.stage, 3);
+  EXPECT_EQ(rank.stage, "hpz");
+  EXPECT_EQ(rank.training.shard_group, 2);
+  EXPECT_TRUE(engine_options_of(rank).policy.secondary_parameters);
+  EXPECT_EQ(engine_options_of(rank).policy.group_size, 2);
   EXPECT_EQ(rank.training.seed, 9U);
   EXPECT_EQ(rank.training.optimizer, optim::algorithm::sgd);
   EXPECT_FALSE(rank.ranks.has_value());
+}
+
+TEST(TrainOptions, AGroupIsTheRanksOfAHostUnlessSaid) {
+  rank_identity launched;
+  launched.who = {3, 8};
+  launched.source = "RANK and WORLD_SIZE";
+  launched.ranks_of_host = 4;
+  EXPECT_EQ(chosen_group("hybrid", std::nullopt, 8, launched), 4);
+  EXPECT_EQ(chosen_group("hybrid", 2, 8, launched), 2);
+  EXPECT_EQ(chosen_group("hpz", std::nullopt, 8, std::nullopt), 8);  // all on this machine
+  EXPECT_EQ(chosen_group("3", std::nullopt, 8, launched), std::nullopt);
+  launched.ranks_of_host.reset();
+  EXPECT_EQ(chosen_group("3", std::nullopt, 8, launched), std::nullopt);
+  EXPECT_EQ(chosen_group("mics", 4, 8, launched), 4);
+  try {
+    static_cast<void>(chosen_group("hybrid1", std::nullopt, 8, launched));
+    FAIL();
+  } catch (const invalid_argument& e) {
+    EXPECT_STREQ(e.what(),
+                 "--stage hybrid1 needs --shard-group: RANK and WORLD_SIZE do not say how many "
+                 "ranks a host has");
+  }
+}
+
+TEST(TrainOptions, AGroupDividesTheRanks) {
+  const train_options o = parsed({"--stage", "hybrid", "--shard-group", "3", "--batch", "12"});
+  EXPECT_NO_THROW(check(o, 6));
+  try {
+    check(o, 4);
+    FAIL();
+  } catch (const invalid_argument& e) {
+    EXPECT_NE(std::string(e.what()).find("--shard-group 3"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("4 ranks"), std::string::npos) << e.what();
+  }
 }
 
 TEST(TrainOptions, LossScaleIsDynamicForFp16Alone) {

@@ -99,6 +99,60 @@ TEST(stage_3_on_device, has_the_same_bits_at_every_prefetch_and_addressing) {
   }
 }
 
+TEST(groups_on_device, have_the_bits_of_the_host) {
+  using so = partition::sharded_over;
+  for (const partition::sharding_policy& policy :
+       {partition::policy_of_name("hybrid", 2), partition::policy_of_name("hybrid1", 2),
+        partition::policy_of_name("hpz", 2), partition::policy_of_name("hpz", 1),
+        partition::sharding_policy{so::nobody, so::nobody, so::group, false, 2},
+        partition::sharding_policy{so::nobody, so::group, so::group, false, 2}}) {
+    for (const int prefetch : {0, 2}) {
+      for (const int accumulate : {1, 2}) {
+        toy_run run = base_run(0, dtype::bf16);
+        run.micro_batches = run.options.accumulate = accumulate;
+        const toy_result host = train_on_host(4, run);
+        run.options.policy = policy;
+        run.options.prefetch = prefetch;
+        run.evaluate_between = prefetch > 0;
+        expect_same_on_device(4, run, host);
+      }
+    }
+  }
+}
+
+TEST_P(stages_on_device, work_in_codes_alike) {
+  for (const int accumulate : {1, 2}) {
+    toy_run run = base_run(GetParam(), dtype::bf16);
+    run.micro_batches = run.options.accumulate = accumulate;
+    run.options.quantized_gather = 8;
+    run.options.quantized_reduce = 4;
+    run.options.addressing = accumulate == 1 ? addressing::slots : addressing::stable;
+    run.options.prefetch = accumulate;
+    for (const int node_ranks : {2, 4}) {
+      run.options.node_ranks = node_ranks;
+      expect_same_on_device(4, run, train_on_host(4, run));
+    }
+  }
+}
+
+TEST(groups_on_device_in_codes, have_the_bits_of_the_host) {
+  for (const char* name : {"hybrid", "hybrid1", "hpz"}) {
+    toy_run run = base_run(3, dtype::bf16);
+    run.options.policy = partition::policy_of_name(name, 2);
+    run.options.quantized_gather = 8;
+    run.options.quantized_reduce = 4;
+    SCOPED_TRACE(name);
+    expect_same_on_device(4, run, train_on_host(4, run));
+  }
+}
+
+TEST_P(stages_on_device, need_not_be_asked_what_became_of_a_step) {
+  toy_run run = base_run(GetParam(), dtype::bf16);
+  run.asks = false;
+  run.steps = 6;
+  expect_same_on_device(3, run, train_on_host(3, run));
+}
+
 // The client of queue_step learns of a step that ranks took differently when it asks.
 TEST(device, dissent_is_told_by_last_step) {
   run_ranks(2, [&](collectives::communicator& ranks) {

@@ -23,11 +23,13 @@ engine_options plain() {
 
 // What each of three ranks is told when rank 1 changes something.
 std::vector<std::string> messages_when(
-    const std::function<void(partition::model_spec&, engine_options&)>& change) {
+    const std::function<void(partition::model_spec&, engine_options&)>& change,
+    const char* policy = "0") {
   std::vector<std::string> messages(3);
   run_ranks(3, [&](collectives::communicator& ranks) {
     partition::model_spec model = toy_model(dtype::fp32);
     engine_options options = plain();
+    options.policy = partition::policy_of_name(policy, 1);
     if (ranks.rank() == 1) change(model, options);
     try {
       const sharded_optimizer optimizer(ranks, model, options);
@@ -79,7 +81,21 @@ TEST(handshake, names_an_option) {
   expect_all_say(messages_when([](partition::model_spec&, engine_options& options) {
                    options.policy = partition::policy_of_stage(2);
                  }),
-                 "gradients sharded");
+                 "gradients sharded over = world");
+  expect_all_say(messages_when([](partition::model_spec&, engine_options& options) {
+                   options.policy = partition::policy_of_name("hybrid", 3);
+                 }),
+                 "parameters sharded over = group");
+  expect_all_say(messages_when(
+                     [](partition::model_spec&, engine_options& options) {
+                       options.policy = partition::policy_of_name("hpz", 1);
+                     },
+                     "3"),
+                 "secondary parameters = 1");
+  expect_all_say(messages_when([](partition::model_spec&,
+                                  engine_options& options) { options.policy.group_size = 3; },
+                               "hybrid1"),
+                 "ranks of a group = 3");
   expect_all_say(messages_when([](partition::model_spec&, engine_options& options) {
                    options.groups[1].constants.beta2 = 0.95F;
                  }),

@@ -143,17 +143,24 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
       for (int unit = loop.units() - 1; unit >= 0; --unit) loop.backward(unit, step, micro);
     }
-    const step_result r = optimizer.step(run.learning_rate);
-    result.norms.push_back(r.gradient_norm);
-    result.skipped.push_back(r.skipped);
+    optimizer.queue_step(run.learning_rate);
+    if (run.asks || step + 1 == run.steps) {
+      const step_result r = optimizer.last_step();
+      result.norms.push_back(r.gradient_norm);
+      result.skipped.push_back(r.skipped);
+    }
     if (run.evaluate_between) {
       optimizer.begin_micro_batch(pass::evaluate);
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
     }
-    if (step == 0) result.allocations_after_first_step = optimizer.allocations();
+    if (step == 0) {
+      result.allocations_after_first_step = optimizer.allocations();
+      result.traffic_after_first_step = optimizer.traffic();
+    }
   }
   result.allocations_at_end = optimizer.allocations();
   result.traffic = ranks.traffic();
+  result.traffic_at_end = optimizer.traffic();
   result.schedule = optimizer.schedule();
   result.memory = optimizer.memory();
   result.digest = optimizer.parameters_digest();

@@ -19,6 +19,7 @@ struct toy_run {
   int micro_batches = 1;  // between two steps; options.accumulate must allow it
   float learning_rate = 0.05F;
   int bad_step = -1;              // this step's gradients hold an infinity on the last rank
+  bool asks = true;               // what became of every step; otherwise of the last alone
   bool evaluate_between = false;  // a forward without backward after every step
 };
 
@@ -29,7 +30,9 @@ struct toy_result {
   std::vector<std::vector<float>> master;  // by parameter; rank 0 only
   memory_report memory;
   schedule_report schedule;
-  collectives::traffic traffic;
+  collectives::traffic traffic;                   // of the communicator
+  collectives::traffic traffic_after_first_step;  // of the optimizer, groups of ranks included
+  collectives::traffic traffic_at_end;
   std::uint64_t allocations_after_first_step = 0;
   std::uint64_t allocations_at_end = 0;
 };

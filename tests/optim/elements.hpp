@@ -56,6 +56,9 @@ class elements {
     return to_float(get<fp16_t>(i));
   }
   [[nodiscard]] const std::vector<unsigned char>& bytes() const { return bytes_; }
+  // All of it, canaries included; the elements begin at byte `first_byte()`.
+  [[nodiscard]] std::vector<unsigned char>& bytes() { return bytes_; }
+  [[nodiscard]] std::size_t first_byte() const { return offset_ * size_of(type_); }
 
   // Bit for bit, canaries included; where both are NaN which NaN does not matter.
   friend void expect_same(const elements& a, const elements& b) {

@@ -5,6 +5,7 @@
 #include <zero/base/error.hpp>
 #include <zero/optim/elementwise.hpp>
 
+#include <algorithm>
 #include <string>
 
 namespace zero::testing {
@@ -149,13 +150,47 @@ TEST(sum_of_squares, sums_in_the_documented_order) {
   for (std::size_t i = 0; i < finite.size(); ++i) {
     finite[i] = std::isfinite(values.at(i)) ? values.at(i) : 1.0F;
   }
-  double p[16] = {};
-  for (std::size_t i = 0; i < finite.size(); ++i) p[i % 16] += std::pow(double{finite[i]}, 2);
+  double p[32] = {};
+  for (std::size_t i = 0; i < finite.size(); ++i) p[i % 32] += std::pow(double{finite[i]}, 2);
+  for (std::size_t i = 0; i < 16; ++i) p[i] += p[i + 16];
   double expected = ((p[0] + p[8]) + (p[4] + p[12])) + ((p[2] + p[10]) + (p[6] + p[14]));
   expected += ((p[1] + p[9]) + (p[5] + p[13])) + ((p[3] + p[11]) + (p[7] + p[15]));
   for_each_target([&] {
     EXPECT_EQ(optim::sum_of_squares({finite.data(), finite.size(), dtype::fp32}), expected);
   });
+}
+
+// Blocks in neighbouring pairs, written down for seven of them, the last one short.
+TEST(sum_of_squares, adds_blocks_in_neighbouring_pairs) {
+  std::mt19937_64 random(6);
+  constexpr std::size_t block = 2048;
+  std::vector<float> values(6 * block + 77);
+  // Magnitudes apart, so that another order gives other bits.
+  for (float& v : values) v = std::ldexp(normal_value(random), static_cast<int>(random() % 8));
+  double b[7];
+  for (std::size_t i = 0; i < 7; ++i) {
+    b[i] = optim::sum_of_squares_reference(
+        {values.data() + i * block, std::min(block, values.size() - i * block), dtype::fp32});
+  }
+  const double expected = ((b[0] + b[1]) + (b[2] + b[3])) + ((b[4] + b[5]) + b[6]);
+  const double in_a_row = b[0] + b[1] + b[2] + b[3] + b[4] + b[5] + b[6];
+  EXPECT_NE(expected, in_a_row) << "this input proves nothing";
+  EXPECT_EQ(optim::sum_of_squares_reference({values.data(), values.size(), dtype::fp32}), expected);
+  for_each_target([&] {
+    EXPECT_EQ(optim::sum_of_squares({values.data(), values.size(), dtype::fp32}), expected);
+  });
+}
+
+TEST(sum_of_squares, equals_the_reference_over_many_blocks) {
+  std::mt19937_64 random(7);
+  for (const std::size_t count : {2047, 2048, 2049, 4096, 6144, 5 * 2048 + 1, 131'071, 262'147}) {
+    for (const dtype type : dtypes) {
+      elements values(type, count, count % 3);
+      values.fill([&] { return normal_value(random); });
+      const double expected = optim::sum_of_squares_reference(values.span());
+      for_each_target([&] { EXPECT_EQ(optim::sum_of_squares(values.span()), expected) << count; });
+    }
+  }
 }
 
 TEST(sum_of_squares, is_not_finite_exactly_when_an_element_is_not) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 #include <random>
 #include <set>
@@ -85,6 +86,143 @@ TEST(memory_plan, the_classic_sixteen_bytes) {
     EXPECT_EQ(bytes[parameters] + bytes[gradients] + bytes[optimizer],
               expected[stage] + (stage >= 2 ? 2 * psi / 4 : 0));
   }
+}
+
+TEST_P(formulas, of_the_rows_with_groups_hold_to_the_byte) {
+  const auto [world, type, wide] = GetParam();
+  layout_options how;
+  how.world_size = world;
+  const layout of(awkward(type), how);
+  const std::uint64_t b = size_of(type);
+  const std::uint64_t kept = wide ? 4 : b;
+  const std::uint64_t states = type == dtype::fp32 ? 8 : 12;
+  for (int size = 2; size < world; ++size) {
+    if (world % size != 0) continue;
+    std::uint64_t cut = 0;
+    for (const std::uint64_t count : {100003U, 7U, 65537U, 1U}) {
+      const std::uint64_t grain = 128 * static_cast<std::uint64_t>(world);
+      cut += (count + grain - 1) / grain * 128;
+    }
+    const std::uint64_t run = cut * static_cast<std::uint64_t>(world / size);
+    const auto expect = [&](const char* row, std::array<std::uint64_t, 3> classes) {
+      plan_options options;
+      options.policy = policy_of_name(row, size);
+      options.wide_gradients = wide;
+      for (const int reductions : {1, 3}) {  // accumulating takes no more
+        options.reductions = reductions;
+        const memory_by_account bytes = memory_plan(of, options).bytes();
+        EXPECT_EQ(bytes[parameters], classes[0]) << row << " " << size;
+        EXPECT_EQ(bytes[gradients], classes[1]) << row << " " << size;
+        EXPECT_EQ(bytes[optimizer], classes[2]) << row << " " << size;
+      }
+    };
+    expect("hybrid", {run * b, run * kept, run * states});
+    expect("mics", {run * b, run * kept, run * states});
+    expect("hybrid1", {run * b, cut * kept, cut * states});
+    expect("hpz", {(cut + run) * b, cut * kept, cut * states});
+  }
+}
+
+TEST(memory_plan, groups_of_one_and_of_all_take_what_the_plain_rows_take) {
+  for (const int world : {1, 2, 6}) {
+    layout_options how;
+    how.world_size = world;
+    how.resident_bytes = 64;
+    const layout of(awkward(dtype::bf16), how);
+    const auto bytes = [&](const char* row, int size) {
+      plan_options options;
+      options.policy = policy_of_name(row, size);
+      return memory_plan(of, options).bytes();
+    };
+    for (const char* row : {"hybrid", "hybrid1", "hpz"})
+      EXPECT_EQ(bytes(row, world), bytes("3", 0));
+    if (world == 1) continue;
+    EXPECT_EQ(bytes("hybrid", 1), bytes("0", 0));
+    EXPECT_EQ(bytes("hybrid1", 1), bytes("2", 0));
+    // A second copy of all that is not resident, whole; its padding is told apart.
+    memory_by_account expected = bytes("3", 0);
+    std::uint64_t padded = 0;
+    for (const bucket& b : of.buckets()) {
+      if (!b.resident) {
+        expected[parameters] += b.payload * 2;
+        padded += (b.padded - b.payload) * 2;
+      }
+    }
+    expected[static_cast<std::size_t>(memory_account::buffers)] += padded;
+    EXPECT_EQ(bytes("hpz", 1), expected);
+  }
+}
+
+// The places where a reduced piece and what is gathered around it lie are large enough, and a
+// collective's input never lies where it writes but in place.
+TEST(memory_plan, reduced_gradients_fit_where_they_are_put) {
+  using so = sharded_over;
+  int fronts = 0;
+  for (const int size : {1, 2, 3, 6}) {
+    const std::vector<sharding_policy> policies{{so::nobody, so::nobody, so::nobody, false, size},
+                                                {so::nobody, so::nobody, so::group, false, size},
+                                                {so::nobody, so::nobody, so::world, false, size},
+                                                {so::nobody, so::group, so::group, false, size},
+                                                {so::nobody, so::world, so::world, false, size},
+                                                {so::group, so::group, so::group, false, size},
+                                                {so::group, so::world, so::world, false, size},
+                                                {so::world, so::world, so::world, true, size}};
+    for (const sharding_policy& policy : policies) {
+      for (const dtype type : {dtype::fp32, dtype::bf16}) {
+        for (const int variant : {0, 1, 2, 3, 4, 5, 6, 7}) {
+          layout_options how;
+          how.world_size = 6;
+          const layout of(awkward(type), how);
+          plan_options options;
+          options.policy = policy;
+          options.wide_gradients = (variant & 1) != 0;
+          options.reductions = (variant & 2) != 0 ? 3 : 1;
+          options.keep_gradients = (variant & 4) != 0;
+          const memory_plan plan(of, options);
+          std::map<std::pair<purpose, std::size_t>, std::uint64_t> room;
+          for (const allocation& a : plan.allocations()) {
+            room[{a.what, a.index}] = a.payload + a.padding;
+          }
+          for (std::size_t i = 0; i < of.buckets().size(); ++i) {
+            const bucket& b = of.buckets()[i];
+            const bucket_plan& p = plan.buckets()[i];
+            const std::uint64_t kept = size_of(p.reduced_type);
+            const std::uint64_t run = plan.elements(b, p.optimizer) * kept;
+            const std::uint64_t full = room[{purpose::gradient, i}];
+            if (p.full_gradient) {
+              ASSERT_EQ(full, b.padded * size_of(type));
+            }
+            // Where the lone piece lies, or the run it is part of.
+            const std::uint64_t piece = p.update == updated_from::around ? run : b.shard * kept;
+            if (p.reduced == reduced_in::shard) {
+              EXPECT_EQ((room[{purpose::gradient_shard, i}]), piece);
+            }
+            if (p.reduced == reduced_in::full_front) {
+              ASSERT_TRUE(p.full_gradient);
+              EXPECT_LE(piece, full);
+              EXPECT_EQ((room[{purpose::reduced_staging, 1}]) >= b.shard * kept, true);
+              ++fronts;
+            }
+            if (p.reduced == reduced_in::own_piece) {
+              EXPECT_EQ(kept, size_of(type));
+            }
+            if (p.update == updated_from::full_front) {
+              ASSERT_TRUE(p.full_gradient);
+              EXPECT_LE(run, full);
+              EXPECT_EQ(p.reduced, reduced_in::shard);  // apart from what it is gathered to
+            }
+            if (p.update == updated_from::apart) {
+              EXPECT_GE((room[{purpose::gathered_gradient, 0}]), run);
+            }
+            if (p.update == updated_from::reduced) {
+              EXPECT_EQ(run, b.shard * kept);
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(fronts, 0);
 }
 
 TEST(memory_plan, refuses_what_cannot_be) {

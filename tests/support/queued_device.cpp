@@ -51,6 +51,13 @@ bool queued_stream::ready(std::uint64_t ticket) const noexcept {
   return done_ >= ticket || error_ != nullptr;
 }
 
+void queued_stream::order(std::uint64_t ticket, stream& later) {
+  auto* const other = static_cast<queued_stream*>(later.native());
+  if (other == nullptr) return wait(ticket);
+  const completion before(*this, ticket);
+  other->run([before] { before.wait(); });
+}
+
 void queued_stream::work_off() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -113,6 +120,17 @@ class queued_processor final : public optim::processor {
   }
   void add_squares(const_typed_span values, double* sum) override {
     where_.run([=, this] { host_->add_squares(values, sum); });
+  }
+  void quantize(const_typed_span in, int bits, std::byte* out) override {
+    where_.run([=, this] { host_->quantize(in, bits, out); });
+  }
+  void dequantize(const std::byte* in, int terms, int bits, typed_span out,
+                  optim::store_mode mode) override {
+    where_.run([=, this] { host_->dequantize(in, terms, bits, out, mode); });
+  }
+  void requantize(const std::byte* in, int terms, std::uint64_t count, int bits,
+                  std::byte* out) override {
+    where_.run([=, this] { host_->requantize(in, terms, count, bits, out); });
   }
   void set(const optim::step_vote& vote, optim::step_vote* out) override {
     where_.run([=, this] { host_->set(vote, out); });

@@ -36,6 +36,8 @@ class queued_stream final : public stream, private completion_source {
  private:
   void wait(std::uint64_t ticket) override;
   [[nodiscard]] bool ready(std::uint64_t ticket) const noexcept override;
+  // Another stream whose native() is a queued_stream goes on after it, and nobody blocks.
+  void order(std::uint64_t ticket, stream& later) override;
   void work_off();
 
   mutable std::mutex mutex_;

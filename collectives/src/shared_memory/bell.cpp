@@ -2,9 +2,11 @@
 
 #include <hwy/cache_control.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <ctime>
 
@@ -31,6 +33,18 @@ void sleep_on(bell& b, std::uint32_t expected, steady::time_point deadline) noex
   }
   // Not private: the sleeper and the ringer may be two processes.
   syscall(SYS_futex, &b.word, FUTEX_WAIT, expected, limit, nullptr, 0);
+}
+
+void poll_pause::rest() noexcept {
+  constexpr int yields = 32;
+  constexpr long step = 10'000, longest = 200'000;  // nanoseconds
+  if (rests_ < yields) {
+    ++rests_;
+    sched_yield();
+    return;
+  }
+  const timespec time{0, std::min(longest, step * (++rests_ - yields))};
+  nanosleep(&time, nullptr);
 }
 
 void pause_core() noexcept { hwy::Pause(); }

@@ -29,6 +29,16 @@ void sleep_on(bell& b, std::uint32_t expected, steady::time_point deadline) noex
 // One short pause of a core that looks again at once.
 void pause_core() noexcept;
 
+// What rests between two looks at something that cannot ring: the longer nothing came of it, the
+// longer, up to a fifth of a millisecond.
+class poll_pause {
+ public:
+  void rest() noexcept;
+
+ private:
+  int rests_ = 0;
+};
+
 // Blocks until done() or the deadline; returns the last done(). Spins for about a microsecond at
 // first, no longer: ranks may be more than cores.
 template <typename Done>

@@ -72,7 +72,9 @@ struct alignas(64) group_block {
   std::atomic<std::uint64_t> next_free;  // while it is in the list of free blocks
   std::uint64_t size;
   poison_record poison;
-  alignas(64) std::atomic<std::uint64_t> announced;  // operations all ranks have posted
+  std::atomic<std::uint32_t> told;                   // peers on other hosts know of the poison
+  alignas(64) std::atomic<std::uint64_t> gathered;   // operations all ranks of this host posted
+  alignas(64) std::atomic<std::uint64_t> announced;  // operations all ranks have agreed on
   alignas(64) std::atomic<std::uint64_t> completed;  // operations all ranks have finished
   alignas(64) std::atomic<std::uint64_t> meetings;   // meetings all ranks have come to
   alignas(64) std::atomic<std::uint32_t> finishing;  // ranks that finished operation `completed`
@@ -97,6 +99,7 @@ struct alignas(64) world_header {
   std::uint64_t world_block;              // offset of the group of all ranks
   std::uint64_t blocks_end;               // offset
   std::atomic<std::uint64_t> next_block;  // offset; what follows is fresh
+  std::atomic<std::uint64_t> heartbeats;  // of the rank that listens to other hosts
   std::array<std::atomic<std::uint64_t>, block_classes> free_blocks;  // count << 40 | page
 };
 

@@ -21,12 +21,14 @@ std::string rank_list(const std::vector<int>& ranks) {
 
 }  // namespace
 
-group::group(const arena& pages, std::uint64_t block, int rank, const group* around)
+group::group(const arena& pages, std::uint64_t block, int rank, const group* around,
+             agreement where)
     : pages_(pages),
       offset_(block),
       block_(pages.block(block)),
       rank_(rank),
       around_(around),
+      where_(where),
       world_ranks_(block_.size) {
   for (int i = 0; i < size(); ++i) {
     world_ranks_[static_cast<std::size_t>(i)] = pages.slot_of(block, i).world_rank;
@@ -41,8 +43,15 @@ void group::post(std::uint64_t k, const operation& op) {
   mine.posted.store(k + 1);
   std::atomic<std::uint32_t>& posts = block_.posts[k % ring_size];
   if (posts.fetch_add(1) + 1 != block_.size) return;
-  posts.store(0);            // for k + ring_size, which nobody posts before k is completed
-  if (!agree_on(k)) return;  // the gate stays shut: nothing is moved
+  posts.store(0);  // for k + ring_size, which nobody posts before k is completed
+  if (where_ == agreement::outside) {
+    block_.gathered.store(k + 1);
+    return ring_lanes();
+  }
+  if (agree_on(k)) announce(k);  // otherwise the gate stays shut: nothing is moved
+}
+
+void group::announce(std::uint64_t k) noexcept {
   block_.announced.store(k + 1);
   if (completed() >= k) ring_lanes();  // otherwise whoever completes k - 1 rings them
 }
@@ -153,11 +162,13 @@ std::string group::title(std::uint64_t k) const {
 
 void group::leave() noexcept {
   slot_of(rank_).left.store(1);
-  const bool is_split = around_ != nullptr;
+  // After an error messages of another host may still be written into the staging areas.
+  const bool is_freed =
+      around_ != nullptr && (where_ == agreement::inside || poisoned() == nullptr);
   // From here on the block may be freed by another rank, unless this one is the last.
   const std::uint32_t gone = block_.leaving.fetch_add(1) + 1;
   ring_callers();
-  if (is_split && gone == world_ranks_.size()) pages_.free_block(offset_);
+  if (is_freed && gone == world_ranks_.size()) pages_.free_block(offset_);
 }
 
 void group::ring_lanes() const noexcept {

@@ -19,11 +19,16 @@
 
 namespace zero::collectives {
 
+// Who compares what the ranks posted: the last of them to post, or, where this is only one host's
+// part of a group, whoever calls announce.
+enum class agreement { inside, outside };
+
 class group {
  public:
   // `block` is the group's in `pages`; `around` is the group this one was split from, or nullptr.
   // Both must outlive this.
-  group(const arena& pages, std::uint64_t block, int rank, const group* around);
+  group(const arena& pages, std::uint64_t block, int rank, const group* around,
+        agreement where = agreement::inside);
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   ~group() = default;
@@ -44,6 +49,10 @@ class group {
   // ---- the life of an operation
   void post(std::uint64_t k, const operation& op);
   [[nodiscard]] std::uint64_t posted() const noexcept { return slot_of(rank_).posted.load(); }
+  // With agreement outside: how many operations all of these ranks have posted, and that k, the
+  // next, is the same everywhere.
+  [[nodiscard]] std::uint64_t gathered() const noexcept { return block_.gathered.load(); }
+  void announce(std::uint64_t k) noexcept;
   [[nodiscard]] bool gate_open(std::uint64_t k) const noexcept {
     return block_.completed.load() >= k && block_.announced.load() > k;
   }
@@ -72,6 +81,10 @@ class group {
   // Poisons the group; ranks are those of the world, as in every error.
   void poison(error_class kind, const std::vector<int>& world_ranks,
               const std::string& text) noexcept;
+  // Of this group alone, whatever is around it.
+  [[nodiscard]] poison_record& own_poison() const noexcept { return block_.poison; }
+  // Whether the caller is the first to ask, of all ranks of this host: it tells other hosts.
+  [[nodiscard]] bool claim_telling() const noexcept { return block_.told.exchange(1) == 0; }
   // What poisons this group or one around it, or nullptr.
   [[nodiscard]] const poison_record* poisoned() const noexcept;
   // Operation k did not complete in time: poisons, naming the ranks that are furthest behind.
@@ -99,6 +112,7 @@ class group {
   group_block& block_;
   int rank_;
   const group* around_;
+  agreement where_;
   std::vector<int> world_ranks_;  // by rank of the group
   std::uint64_t met_ = 0;
 };

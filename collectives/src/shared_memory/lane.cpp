@@ -33,13 +33,24 @@ void shared_memory_communicator::lane() noexcept {
     const auto may_begin = [&] {
       return ended() || (queued_.load() > k && (!r.posted || group_.gate_open(k)));
     };
-    wait_on(group_.own_lane(), may_begin, steady::time_point::max());
+    rest_until(may_begin);
     if (ended()) return;
     if (!r.posted && !post_late(k, r)) return;
-    wait_on(
-        group_.own_lane(), [&] { return ended() || group_.gate_open(k); },
-        steady::time_point::max());
+    rest_until([&] { return ended() || group_.gate_open(k); });
     if (ended() || !run(k, r)) return;
+  }
+}
+
+template <typename Done>
+void shared_memory_communicator::rest_until(Done done) {
+  poll_pause pause;
+  while (!done()) {
+    if (attend()) {
+      pause.rest();
+      continue;
+    }
+    wait_on(
+        group_.own_lane(), [&] { return done() || wants_attention(); }, steady::time_point::max());
   }
 }
 
@@ -63,7 +74,7 @@ bool shared_memory_communicator::run(std::uint64_t k, const record& r) {
   if (trace_ != nullptr) event.begin = trace_clock();
   // Either this sees the poison, or who threw it sees `moving_` and waits for it.
   moving_.store(true);
-  const bool went = group_.poisoned() == nullptr && mover_.run(k, r.own, patience());
+  const bool went = group_.poisoned() == nullptr && move(k, r.own);
   moving_.store(false);
   if (group_.poisoned() != nullptr) ring(group_.own_caller());
   if (!went) return false;
@@ -81,7 +92,7 @@ void shared_memory_communicator::fail() noexcept {
     own_error_ = caught;
     failed_.store(true);
   }
-  const int me = group_.world_rank(rank());
+  const int me = own_world_rank();
   const std::string begin = "rank " + std::to_string(me) + " failed: ";
   try {
     std::rethrow_exception(caught);

@@ -50,7 +50,7 @@ mover::mover(group& ranks)
 
 bool mover::run(std::uint64_t k, const placement& own, steady::duration patience) {
   const operation& op = group_.posted_by(group_.rank(), k);
-  if (op.kind == operation_kind::barrier || op.kind == operation_kind::split) return true;
+  if (op.kind == operation_kind::barrier) return true;
   const bool staged = needs_staging(k, op);
   std::uint64_t most = std::max<std::uint64_t>(op.count, 1);
   if (staged) {
@@ -60,11 +60,12 @@ bool mover::run(std::uint64_t k, const placement& own, steady::duration patience
   std::uint64_t number = 0;
   for (std::uint64_t at = 0; at < op.count; at += most, ++number) {
     const piece p{k, op, patience, staged, at, std::min(most, op.count - at), number};
-    const bool went = op.kind == operation_kind::all_gather       ? all_gather(p, own)
-                      : op.kind == operation_kind::reduce_scatter ? reduce_scatter(p, own)
-                      : op.kind == operation_kind::all_to_all     ? all_to_all(p, own)
-                      : op.kind == operation_kind::all_reduce     ? all_reduce(p, own)
-                                                                  : broadcast(p, own);
+    // A split gathers what ranks say of themselves, where that is not in the control pages.
+    const bool went = op.kind == operation_kind::reduce_scatter ? reduce_scatter(p, own)
+                      : op.kind == operation_kind::all_to_all   ? all_to_all(p, own)
+                      : op.kind == operation_kind::all_reduce   ? all_reduce(p, own)
+                      : op.kind == operation_kind::broadcast    ? broadcast(p, own)
+                                                                : all_gather(p, own);
     if (!went) return false;
   }
   return true;

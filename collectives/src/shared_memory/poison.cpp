@@ -20,8 +20,9 @@ bool set_poison(poison_record& record, error_class kind, const std::vector<int>&
   return true;
 }
 
-void throw_poison(const poison_record& record) {
-  const std::string text = "[collectives.shared_memory] " + std::string(record.text.data());
+void throw_poison(const poison_record& record, const char* backend) {
+  const std::string text =
+      "[collectives." + std::string(backend) + "] " + std::string(record.text.data());
   std::vector<int> ranks(record.ranks.begin(), record.ranks.begin() + record.count);
   if (record.kind == static_cast<std::int32_t>(error_class::desync)) {
     throw desync(text, std::move(ranks));

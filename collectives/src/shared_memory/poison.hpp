@@ -21,7 +21,7 @@ bool set_poison(poison_record& record, error_class kind, const std::vector<int>&
   return record.state.load() == 2;
 }
 
-// Throws what set_poison kept; only if is_set.
-[[noreturn]] void throw_poison(const poison_record& record);
+// Throws what set_poison kept, in the name of `backend`; only if is_set.
+[[noreturn]] void throw_poison(const poison_record& record, const char* backend);
 
 }  // namespace zero::collectives

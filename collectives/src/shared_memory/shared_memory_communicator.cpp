@@ -17,6 +17,8 @@ namespace {
 constexpr std::int64_t default_deadline = 60'000;                    // milliseconds
 constexpr std::int64_t longest_deadline = 1000LL * 3600 * 24 * 365;  // so that sums do not wrap
 
+}  // namespace
+
 operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t count,
                          const call& how) noexcept {
   operation op{};
@@ -32,37 +34,56 @@ operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t
   return op;
 }
 
-}  // namespace
-
 shared_memory_communicator::shared_memory_communicator(std::shared_ptr<const arena> pages,
                                                        std::uint64_t block, int rank,
                                                        const shared_memory_communicator* around)
-    : communicator({rank, static_cast<int>(pages->block(block).size)}),
-      pages_(std::move(pages)),
-      own_segment_(around != nullptr
-                       ? nullptr
-                       : std::make_unique<segment>(pages_->file(), pages_->segment_offset(rank),
-                                                   pages_->header().bytes_per_rank)),
-      segment_(around != nullptr ? around->segment_ : own_segment_.get()),
-      group_(*pages_, block, rank, around != nullptr ? &around->group_ : nullptr),
+    : shared_memory_communicator(seat{{rank, static_cast<int>(pages->block(block).size)},
+                                      pages,
+                                      block,
+                                      rank,
+                                      pages->slot_of(block, rank).world_rank,
+                                      around,
+                                      agreement::inside}) {
+  open();
+}
+
+shared_memory_communicator::shared_memory_communicator(const seat& s)
+    : communicator(s.who),
+      pages_(s.pages),
+      own_segment_(s.around != nullptr ? nullptr
+                                       : std::make_unique<segment>(
+                                             pages_->file(), pages_->segment_offset(s.world_rank),
+                                             pages_->header().bytes_per_rank)),
+      segment_(s.around != nullptr ? s.around->segment_ : own_segment_.get()),
+      group_(*pages_, s.block, s.local_rank, s.around != nullptr ? &s.around->group_ : nullptr,
+             s.where),
       mover_(group_),
-      deadline_(around != nullptr ? around->deadline_.load() : default_deadline) {
+      deadline_(s.around != nullptr ? s.around->deadline_.load() : default_deadline) {}
+
+void shared_memory_communicator::open() {
   segment_->add_observer(*this);
-  if (group_.size() == 1) return;
+  if (alone()) return;
   try {
     start_lane();
   } catch (const std::exception& why) {
     segment_->remove_observer(*this);
     group_.leave();
+    left_ = true;
     throw error(std::string("[collectives.shared_memory] starting a lane: ") + why.what(),
                 error_class::resource);
   }
 }
 
 shared_memory_communicator::~shared_memory_communicator() {
+  if (left_) return;
+  end_lane();
+  leave();
+}
+
+void shared_memory_communicator::end_lane() noexcept {
   const std::uint64_t queued = queued_.load();
   if (queued > group_.completed() && group_.poisoned() == nullptr) {
-    const int me = group_.world_rank(rank());
+    const int me = own_world_rank();
     group_.poison(
         error_class::peer_lost, {me},
         "rank " + std::to_string(me) + " left with " + group_.title(queued - 1) + " outstanding");
@@ -70,8 +91,16 @@ shared_memory_communicator::~shared_memory_communicator() {
   stop_.store(true);
   ring(group_.own_lane());
   if (lane_.joinable()) lane_.join();
+}
+
+void shared_memory_communicator::leave() noexcept {
+  if (std::exchange(left_, true)) return;
   segment_->remove_observer(*this);
   group_.leave();
+}
+
+bool shared_memory_communicator::move(std::uint64_t k, const placement& own) {
+  return mover_.run(k, own, patience());
 }
 
 void shared_memory_communicator::set_deadline(std::chrono::milliseconds deadline) noexcept {
@@ -83,7 +112,7 @@ steady::duration shared_memory_communicator::patience() const noexcept {
 }
 
 void shared_memory_communicator::abort(const std::string& reason) noexcept {
-  const int me = group_.world_rank(rank());
+  const int me = own_world_rank();
   group_.poison(error_class::peer_lost, {me}, "rank " + std::to_string(me) + " aborted: " + reason);
 }
 
@@ -131,8 +160,7 @@ completion shared_memory_communicator::queue(operation op, const_typed_span in, 
   check_usable();
   const std::uint64_t k = queued_.load();
   if (k >= group_.completed() + ring_size) wait(k - ring_size);
-  const bool alone = size() == 1;
-  const bool can_begin = alone || how.after.ready();
+  const bool can_begin = alone() || how.after.ready();
   if (can_begin) wait_for_work_before(how);
 
   record& r = records_[k % ring_size];
@@ -141,7 +169,7 @@ completion shared_memory_communicator::queue(operation op, const_typed_span in, 
   r.op = op;
   place(r, in, out);
   const bool is_read = op.kind != operation_kind::broadcast || op.root == rank();
-  if (!alone && is_read && r.op.source == nowhere) traffic_.staged += in.bytes();
+  if (!alone() && is_read && r.op.source == nowhere) traffic_.staged += in.bytes();
   // What cannot be posted at once keeps what follows back, so that posts stay in order.
   r.posted = can_begin && posted_.load() == k;
   const bool posts = r.posted;
@@ -152,7 +180,7 @@ completion shared_memory_communicator::queue(operation op, const_typed_span in, 
   } else {
     ring(group_.own_lane());
   }
-  if (alone) static_cast<void>(run(k, r));
+  if (alone()) static_cast<void>(run(k, r));
   return {*this, k};
 }
 
@@ -181,12 +209,15 @@ void shared_memory_communicator::wait_for_work_before(const call& how) {
   }
 }
 
+void shared_memory_communicator::check_nothing_outstanding() const {
+  if (queued_.load() <= group_.completed()) return;
+  throw invalid_argument("[collectives] split with " + group_.title(queued_.load() - 1) +
+                         " outstanding");
+}
+
 std::unique_ptr<communicator> shared_memory_communicator::do_split(int color, int key) {
   check_usable();
-  if (queued_.load() > group_.completed()) {
-    throw invalid_argument("[collectives] split with " + group_.title(queued_.load() - 1) +
-                           " outstanding");
-  }
+  check_nothing_outstanding();
   const operation op = make_operation(operation_kind::split, dtype::byte, dtype::byte, 0, call{});
   slot& mine = group_.slot_of(rank());
   mine.color = color;
@@ -222,29 +253,29 @@ std::unique_ptr<communicator> shared_memory_communicator::do_split(int color, in
 
 void shared_memory_communicator::wait(std::uint64_t ticket) {
   const auto over = [&] {
-    return group_.completed() > ticket || group_.poisoned() != nullptr || group_.forsaken(ticket);
+    return group_.completed() > ticket || group_.poisoned() != nullptr || forsaken(ticket);
   };
   for (;;) {
     check_usable();
     const std::uint64_t before = group_.completed();
     if (before > ticket) return;
-    if (group_.forsaken(ticket)) {
-      group_.poison_forsaken(ticket);
+    if (forsaken(ticket)) {
+      poison_forsaken(ticket);
       continue;
     }
     const steady::duration limit = patience();
     if (group_.wait_for(group_.own_caller(), over, limit)) continue;
     if (group_.completed() > before) continue;  // slow, but it goes on
-    group_.poison_late(ticket, limit);
+    poison_late(ticket, limit);
     if (group_.poisoned() == nullptr && group_.completed() == before) {
       // A peer died while it wrote down the first error.
-      throw peer_lost("[collectives.shared_memory] no answer, and no error to be read", {});
+      throw peer_lost("[collectives] no answer, and no error to be read", {});
     }
   }
 }
 
 bool shared_memory_communicator::ready(std::uint64_t ticket) const noexcept {
-  return group_.completed() > ticket || group_.poisoned() != nullptr || group_.forsaken(ticket);
+  return group_.completed() > ticket || group_.poisoned() != nullptr || forsaken(ticket);
 }
 
 void shared_memory_communicator::check_usable() const {
@@ -255,7 +286,7 @@ void shared_memory_communicator::check_usable() const {
   wait_on(
       group_.own_caller(), [&] { return !moving_.load(); }, steady::time_point::max());
   if (failed_.load()) std::rethrow_exception(own_error_);
-  throw_poison(*poison);
+  throw_poison(*poison, backend());
 }
 
 void shared_memory_communicator::before_release(const std::byte* block,
@@ -266,7 +297,7 @@ void shared_memory_communicator::before_release(const std::byte* block,
   for (std::uint64_t k = group_.completed(); k < queued_.load(); ++k) {
     const record& r = records_[k % ring_size];
     if (!touches(r.own.in, r.in_bytes) && !touches(r.own.out, r.out_bytes)) continue;
-    const int me = group_.world_rank(rank());
+    const int me = own_world_rank();
     group_.poison(error_class::peer_lost, {me},
                   "rank " + std::to_string(me) + " freed memory of " + group_.title(k) +
                       ", which is outstanding");

@@ -3,11 +3,13 @@
 #include "compare.hpp"
 
 #include "compare_report.hpp"
+#include "device_ranks.hpp"
 #include "machine.hpp"
 #include "output_folder.hpp"
 #include "progress.hpp"
 #include "rank_environment.hpp"
 #include "say.hpp"
+#include "sharding_choice.hpp"
 #include "subcommands.hpp"
 #include "training_processes.hpp"
 #include "version.hpp"
@@ -30,10 +32,10 @@ struct one_run {
   json report;  // zero.run/1; null if there is none
 };
 
-one_run run_once(const compare_options& options, int stage, offload_tier offload,
+one_run run_once(const compare_options& options, const std::string& stage, offload_tier offload,
                  const std::string& program, signal_watch& signals) {
   one_run result;
-  const std::string what = fmt::format("stage {}, {} ranks", stage, options.ranks);
+  const std::string what = fmt::format("{}, {} ranks", describe_policy(stage), options.ranks);
   progress shown(what, options.training.steps, stderr);
   const auto on_line = [&](const json& line) {
     const auto schema = line.at("schema").get<std::string>();
@@ -44,8 +46,9 @@ one_run run_once(const compare_options& options, int stage, offload_tier offload
       shown.show(line.at("step").get<std::uint64_t>(), loss.is_number() ? loss.get<double>() : NAN);
     }
   };
+  const int processes = options.training.device == compute_device::cuda ? 1 : options.ranks;
   result.outcome = run_training_processes(program, train_arguments(options, stage, offload),
-                                          options.ranks, on_line, signals);
+                                          processes, on_line, signals);
   if (result.outcome.exit_code == 0 && result.report.is_null()) {
     result.outcome = {static_cast<int>(error_class::failure),
                       fmt::format("{} ended without a report", what)};
@@ -83,6 +86,7 @@ int conclude(const json& report, const std::string& folder) {
 
 int compare(const compare_options& options, const arguments& command, const std::string& program,
             signal_watch& signals) {
+  require_device(options.training);
   check(options.training, options.ranks);
   try {
     check_writable(options.output);
@@ -92,7 +96,7 @@ int compare(const compare_options& options, const arguments& command, const std:
   json report{{"schema", "zero.compare/1"}, {"command", command}, {"machine", describe_machine()},
               {"version", version},         {"model", nullptr},   {"text", nullptr},
               {"runs", json::array()}};
-  for (const int stage : options.stages) {
+  for (const std::string& stage : options.stages) {
     for (const offload_tier offload : options.offloads) {
       one_run run = run_once(options, stage, offload, program, signals);
       if (run.outcome.exit_code != 0) {

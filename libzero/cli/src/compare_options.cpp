@@ -1,5 +1,7 @@
 #include "compare_options.hpp"
 
+#include "sharding_choice.hpp"
+
 #include <zero/base/error.hpp>
 
 #include <fmt/format.h>
@@ -64,9 +66,7 @@ option_set compare_option_set(compare_options& o) {
                  "1.5GB.");
   set.group("Runs");
   set.add(whole("ranks", "N", "processes of each run, on this machine", o.ranks, {1, 4096}));
-  set.add(list("stages",
-               "sharded are: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters",
-               o.stages, names_of<int>{{"0", 0}, {"1", 1}, {"2", 2}, {"3", 3}}));
+  set.add(list("stages", meaning_of_policies(), o.stages, policy_choices()));
   set.add(list("offload", "where sharded state rests", o.offloads,
                names_of<offload_tier>{{"none", offload_tier::none}}));
   set.add(
@@ -75,11 +75,13 @@ option_set compare_option_set(compare_options& o) {
   return set;
 }
 
-arguments train_arguments(const compare_options& o, int stage, offload_tier offload) {
+arguments train_arguments(const compare_options& o, const std::string& stage,
+                          offload_tier offload) {
   train_options train;
   train.training = o.training;
   train.stage = stage;
   train.offload = offload;
+  if (o.training.device == compute_device::cuda) train.ranks = o.ranks;  // threads of the process
   arguments result = train_option_set(train).to_arguments();
   result.insert(result.begin(), "train");
   return result;

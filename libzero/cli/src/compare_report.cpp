@@ -1,5 +1,7 @@
 #include "compare_report.hpp"
 
+#include "sharding_choice.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -55,9 +57,27 @@ std::string memory_cell(const json& run, const char* account) {
 
 }  // namespace
 
+namespace {
+
+// Reports of before there were other rows have the stage alone.
+std::string policy_of_run(const json& run) {
+  return run.value("policy", fmt::to_string(run.at("stage").get<int>()));
+}
+
+// "3", "hybrid/2".
+std::string stage_cell(const json& run) {
+  const json group = run.value("shard_group", json());
+  return policy_of_run(run) + (group.is_null() ? "" : fmt::format("/{}", group.get<int>()));
+}
+
+}  // namespace
+
 std::string name_of_run(const json& run) {
   const auto offload = run.at("offload").get<std::string>();
-  const std::string stage = fmt::format("stage {}", run.at("stage").get<int>());
+  const json group = run.value("shard_group", json());
+  const std::string stage =
+      describe_policy(policy_of_run(run)) +
+      (group.is_null() ? "" : fmt::format(" in groups of {}", group.get<int>()));
   return offload == "none" ? stage : fmt::format("{}, offload {}", stage, offload);
 }
 
@@ -85,26 +105,24 @@ std::vector<std::string> differences(const json& runs) {
 
 std::string format_table(const json& runs) {
   std::string text =
-      fmt::format("{:>5} {:>7} {:>11} {:>10} {:>10} {:>11}  {}\n", "stage", "offload", "final loss",
+      fmt::format("{:>9} {:>7} {:>11} {:>10} {:>10} {:>11}  {}\n", "stage", "offload", "final loss",
                   "step", "tokens/s", "moved/step", "parameters");
   for (const json& run : runs) {
     const json& losses = run.at("losses");
-    text += fmt::format("{:>5} {:>7} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n",
-                        run.at("stage").get<int>(), run.at("offload").get<std::string>(),
-                        losses.empty() ? NAN : number(losses.back()),
-                        1e3 * number(run.at("step_seconds").at("median")),
-                        number(run.at("tokens_per_second")), moved(run) / (1U << 20),
-                        run.at("parameters_digest").get<std::string>());
+    text += fmt::format(
+        "{:>9} {:>7} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n", stage_cell(run),
+        run.at("offload").get<std::string>(), losses.empty() ? NAN : number(losses.back()),
+        1e3 * number(run.at("step_seconds").at("median")), number(run.at("tokens_per_second")),
+        moved(run) / (1U << 20), run.at("parameters_digest").get<std::string>());
   }
   constexpr std::array<const char*, 5> accounts{"parameters", "gradients", "optimizer", "buffers",
                                                 "peak"};
   text += "\nMiB of the rank that holds most, predicted | measured\n";
-  text += fmt::format("{:>5} {:>7}", "stage", "offload");
+  text += fmt::format("{:>9} {:>7}", "stage", "offload");
   for (const char* account : accounts) text += fmt::format(" {:>17}", account);
   text += "\n";
   for (const json& run : runs) {
-    text += fmt::format("{:>5} {:>7}", run.at("stage").get<int>(),
-                        run.at("offload").get<std::string>());
+    text += fmt::format("{:>9} {:>7}", stage_cell(run), run.at("offload").get<std::string>());
     for (const char* account : accounts) text += fmt::format(" {:>17}", memory_cell(run, account));
     text += "\n";
   }

@@ -51,7 +51,7 @@ std::vector<parameter_group> groups_of(const common_options& o) {
 engine_options engine_options_of(const train_options& options) {
   const common_options& o = options.training;
   engine_options engine;
-  engine.policy = partition::policy_of_stage(options.stage);
+  engine.policy = partition::policy_of_name(options.stage, o.shard_group.value_or(0));
   engine.gradients = o.gradient_dtype;
   engine.algorithm = o.optimizer;
   engine.groups = groups_of(o);
@@ -72,7 +72,10 @@ void check_memory_budget(const train_options& options, int ranks) {
   const partition::model_spec model =
       trainer::model_of(chosen_model(options.training), options.training.dtype);
   const engine_options engine = engine_options_of(options);
-  const std::uint64_t needed = sharded_optimizer::predict(model, engine, ranks).predicted_peak;
+  const memory_place place =
+      options.training.device == compute_device::cuda ? memory_place::device : memory_place::host;
+  const std::uint64_t needed =
+      sharded_optimizer::predict(model, engine, ranks, place).predicted_peak;
   if (needed <= *options.memory_budget) return;
   throw out_of_memory(
       fmt::format("--memory-budget {} is too small; the smallest that would do is {} ({})",

@@ -4,6 +4,10 @@
 #include "subcommands.hpp"
 #include "version.hpp"
 
+#include <zero/base/bytes.hpp>
+#include <zero/collectives/mpi.hpp>
+#include <zero/collectives/nccl.hpp>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,12 +17,21 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json describe() {
+  json devices = json::array();
+  for (const gpu& device : gpus()) {
+    devices.push_back({{"name", device.name},
+                       {"total_bytes", device.total_bytes},
+                       {"free_bytes", device.free_bytes}});
+  }
+  const features has = compiled_in();
   return {{"schema", "zero.info/1"},
           {"version", version},
-          {"cuda", {{"compiled", compiled_in.cuda}, {"devices", 0}}},
-          {"nccl", compiled_in.nccl},
-          {"mpi", compiled_in.mpi},
-          {"io_uring", compiled_in.io_uring},
+          {"cuda", {{"compiled", has.cuda}, {"devices", devices.size()}, {"gpus", devices}}},
+          {"nccl", has.nccl},
+          {"nccl_version", collectives::nccl_version()},
+          {"mpi", has.mpi},
+          {"mpi_version", collectives::mpi_version()},
+          {"io_uring", has.io_uring},
           {"simd", simd_targets()},
           {"backends", working_backends()}};
 }
@@ -30,10 +43,17 @@ void print(const json& described) {
              fmt::join(described["backends"].get<std::vector<std::string>>(), ", "));
   fmt::print("  simd       {}\n",
              fmt::join(described["simd"].get<std::vector<std::string>>(), ", "));
-  fmt::print("  cuda       {}\n", yes_or_no(compiled_in.cuda));
-  fmt::print("  nccl       {}\n", yes_or_no(compiled_in.nccl));
-  fmt::print("  mpi        {}\n", yes_or_no(compiled_in.mpi));
-  fmt::print("  io_uring   {}\n", yes_or_no(compiled_in.io_uring));
+  const features has = compiled_in();
+  const json& devices = described["cuda"]["gpus"];
+  const std::string none = has.cuda && devices.empty() ? ", but " + why_no_gpus() : "";
+  fmt::print("  cuda       {}{}\n", yes_or_no(has.cuda), none);
+  for (const json& device : devices) {
+    fmt::print("             {}, {}\n", device["name"].get<std::string>(),
+               format_bytes(device["total_bytes"].get<std::uint64_t>()));
+  }
+  fmt::print("  nccl       {}\n", yes_or_no(has.nccl));
+  fmt::print("  mpi        {}\n", has.mpi ? collectives::mpi_version() : yes_or_no(false));
+  fmt::print("  io_uring   {}\n", yes_or_no(has.io_uring));
 }
 
 }  // namespace

@@ -55,7 +55,8 @@ std::optional<rank_identity> read(const variables& environment, const launcher& 
   rank_identity result;
   result.who = {*rank, *size};
   result.local_rank = number(environment, names.local_rank, 0).value_or(*rank);
-  result.local_size = number(environment, names.local_size, 1).value_or(*size);
+  result.ranks_of_host = number(environment, names.local_size, 1);
+  result.local_size = result.ranks_of_host.value_or(*size);
   result.source = fmt::format("{} and {}", names.rank, names.size);
   return result;
 }
@@ -99,8 +100,8 @@ std::optional<rank_identity> rank_from_environment(const variables& environment)
   return result;
 }
 
-void require_reachable_peers(const rank_identity& identity) {
-  if (identity.who.size == 1 || identity.arena >= 0) return;
+void require_reachable_peers(const rank_identity& identity, bool with_mpi) {
+  if (identity.who.size == 1 || identity.arena >= 0 || with_mpi) return;
   throw invalid_argument(fmt::format(
       "{} come from another launcher than zero's; such ranks need the MPI backend, which this "
       "build does not have: use --ranks {} or zero launch -n {}",

@@ -29,6 +29,7 @@ struct rank_identity {
   world who;
   int local_rank = 0;  // on this machine
   int local_size = 1;
+  std::optional<int> ranks_of_host;  // local_size where the launcher says it
   int arena = -1;      // descriptor of the shared arena handed down by the launcher; -1: none
   std::string source;  // "RANK and WORLD_SIZE": where it was read
 };
@@ -38,9 +39,9 @@ struct rank_identity {
 [[nodiscard]] std::optional<rank_identity> rank_from_environment(
     const variables& environment = process_variable);
 
-// Throws invalid_argument unless `identity` can talk to its peers: one rank, or an arena from our
-// own launcher. Ranks of other launchers need a backend that this build does not have.
-void require_reachable_peers(const rank_identity& identity);
+// Throws invalid_argument unless `identity` can talk to its peers: one rank, an arena from our own
+// launcher, or, for ranks of other launchers, MPI.
+void require_reachable_peers(const rank_identity& identity, bool with_mpi);
 
 // Throws invalid_argument if a launcher has already started ranks: `command` starts its own.
 void require_no_launcher(const std::string& command,

@@ -10,10 +10,26 @@
 
 namespace zero::cli {
 
-int usable_cores() noexcept {
+namespace {
+
+constexpr const char* thread_variables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"};
+
+int cores_of(pid_t process) noexcept {
   cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  if (sched_getaffinity(process, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
   return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+}  // namespace
+
+int usable_cores() noexcept { return cores_of(0); }
+
+int threads_of_started_rank(int here) {
+  for (const char* threads : thread_variables) {
+    if (std::getenv(threads) != nullptr) return 0;
+  }
+  // A launcher may bind its ranks to a core each; how many there are to share, it knows itself.
+  return std::max(1, std::min(usable_cores(), cores_of(getppid()) / std::max(1, here)));
 }
 
 std::vector<std::string> environment_of_rank(int rank, int size, rank_descriptors handed_down) {
@@ -26,7 +42,7 @@ std::vector<std::string> environment_of_rank(int rank, int size, rank_descriptor
   };
   // Empty here: taken out of what is inherited.
   ours["ZERO_RESULT_FD"] = handed_down.results < 0 ? "" : fmt::to_string(handed_down.results);
-  for (const char* threads : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) {
+  for (const char* threads : thread_variables) {
     if (std::getenv(threads) == nullptr) {
       ours[threads] = fmt::to_string(std::max(1, usable_cores() / size));
     }

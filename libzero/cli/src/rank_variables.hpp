@@ -18,4 +18,8 @@ struct rank_descriptors {
 // Cores this process may run on.
 [[nodiscard]] int usable_cores() noexcept;
 
+// Threads a rank computes with that another launcher started, `here` ranks on this machine; 0 where
+// the environment says so itself. As many as a rank of ours has: the same bits depend on it.
+[[nodiscard]] int threads_of_started_rank(int here);
+
 }  // namespace zero::cli

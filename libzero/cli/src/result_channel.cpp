@@ -43,8 +43,10 @@ void result_channel::send(const nlohmann::ordered_json& line) {
   }
 }
 
-nlohmann::ordered_json error_line(int kind, const std::string& message) {
-  return {{"schema", "zero.error/1"}, {"kind", kind}, {"message", message}};
+nlohmann::ordered_json error_line(int kind, const std::string& message, int rank) {
+  nlohmann::ordered_json line{{"schema", "zero.error/1"}, {"kind", kind}, {"message", message}};
+  if (rank >= 0) line["rank"] = rank;
+  return line;
 }
 
 }  // namespace zero::cli

@@ -3,8 +3,8 @@
 // ZERO_RESULT_FD. Nothing of it is on a disk.
 //
 // One thread. What goes through: zero.step/1 and zero.run/1 from rank 0, and zero.error/1
-// ({"schema", "kind": exit code, "message"}) from a rank that fails, so that the starter can
-// print one line for all of them.
+// ({"schema", "kind": exit code, "message", and "rank" where it is not the process's own}) from a
+// rank that fails, so that the starter can print one line for all of them.
 
 #include "descriptor.hpp"
 
@@ -29,6 +29,8 @@ class result_channel {
   descriptor end_;
 };
 
-[[nodiscard]] nlohmann::ordered_json error_line(int kind, const std::string& message);
+// `rank`: which of several ranks in this process failed; -1: the process is one rank.
+[[nodiscard]] nlohmann::ordered_json error_line(int kind, const std::string& message,
+                                                int rank = -1);
 
 }  // namespace zero::cli

@@ -2,6 +2,7 @@
 
 #include "compare_report.hpp"
 #include "output_folder.hpp"
+#include "sharding_choice.hpp"
 
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
@@ -85,9 +86,10 @@ void print_summary(const json& run) {
 
 run_listener::run_listener(const train_options& options, int ranks)
     : options_(options),
-      progress_(std::make_unique<progress>(
-          fmt::format("stage {}, {} rank{}", options.stage, ranks, ranks == 1 ? "" : "s"),
-          options.training.steps, stderr)) {
+      progress_(
+          std::make_unique<progress>(fmt::format("{}, {} rank{}", describe_policy(options.stage),
+                                                 ranks, ranks == 1 ? "" : "s"),
+                                     options.training.steps, stderr)) {
   check_file("--json", options.json_file, writing::in_place);
   check_file("--export", options.export_file, writing::replace);
   check_file("--trace", options.trace_file, writing::replace);

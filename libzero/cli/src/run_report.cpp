@@ -1,5 +1,7 @@
 #include "run_report.hpp"
 
+#include "trainer/gpt_model.hpp"
+
 #include <zero/base/memory_statistics.hpp>
 
 #include <algorithm>
@@ -39,12 +41,14 @@ json accounts(const memory_by_account& bytes, std::uint64_t peak) {
 }
 
 void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
-  // Steps that are skipped publish nothing, so that the mean need not be whole.
   const auto a_step = [steps](std::uint64_t all) { return (all + steps / 2) / steps; };
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     const rank_figures& own = ranks[rank];
     json measured = accounts(own.memory.measured, own.memory.measured_peak);
     measured["activations"] = own.activations;
+    if (own.offloaded_activations > 0) {
+      measured["offloaded_activations"] = own.offloaded_activations;
+    }
     measured["process_rss_peak"] = own.process_rss_peak;
     line["memory"].push_back(
         {{"rank", rank},
@@ -55,8 +59,16 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                      {"reduce_scatter", a_step(own.traffic.reduce_scatter)},
                                      {"all_reduce", a_step(own.traffic.all_reduce)},
                                      {"broadcast", a_step(own.traffic.broadcast)},
+                                     {"all_to_all", a_step(own.traffic.all_to_all)},
+                                     {"crossed", a_step(own.traffic.crossed)},
                                      {"calls", a_step(own.traffic.calls)},
-                                     {"staged", a_step(own.traffic.staged)}});
+                                     {"staged", a_step(own.traffic.staged)},
+                                     {"predicted",
+                                      {{"all_gather", own.planned.all_gather},
+                                       {"reduce_scatter", own.planned.reduce_scatter},
+                                       {"all_to_all", own.planned.all_to_all},
+                                       {"crossed", own.planned_crossing},
+                                       {"calls", own.planned.calls}}}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
     line["offload_io"].push_back({{"rank", rank},
                                   {"host_to_device", 0},
@@ -94,6 +106,25 @@ void add_steps(json& line, const std::vector<trainer::training_step>& steps, std
   line["tokens_per_second"] = static_cast<double>(tokens) / median;
 }
 
+// What the device did of what it can do. Operations are those a step needs, whatever is computed
+// twice.
+void add_device(json& line, const finished_run& run) {
+  if (!run.device) return;
+  const common_options& o = run.options->training;
+  const trainer::gpt_config model = chosen_model(o);
+  const double operations = trainer::operations_of_step(model, o.batch, sequence_of(o, model));
+  const double rate = operations / line.at("step_seconds").at("median").get<double>();
+  json device{{"name", run.device->name},
+              {"devices", run.device->devices},
+              {"operations_per_step", operations},
+              {"operations_per_second", rate}};
+  if (run.device->matrix_rate) {
+    device["matrix_operations_per_second"] = *run.device->matrix_rate;
+    device["fraction_of_matrix_rate"] = rate / (*run.device->matrix_rate * run.device->devices);
+  }
+  line["device"] = std::move(device);
+}
+
 }  // namespace
 
 std::vector<rank_figures> exchange(collectives::communicator& ranks, const rank_figures& own) {
@@ -109,9 +140,16 @@ std::vector<rank_figures> exchange(collectives::communicator& ranks, const rank_
 
 collectives::traffic difference(const collectives::traffic& later,
                                 const collectives::traffic& earlier) {
-  return {later.all_gather - earlier.all_gather, later.reduce_scatter - earlier.reduce_scatter,
-          later.all_reduce - earlier.all_reduce, later.broadcast - earlier.broadcast,
-          later.calls - earlier.calls,           later.staged - earlier.staged};
+  collectives::traffic more = later;
+  more.all_gather -= earlier.all_gather;
+  more.reduce_scatter -= earlier.reduce_scatter;
+  more.all_reduce -= earlier.all_reduce;
+  more.broadcast -= earlier.broadcast;
+  more.all_to_all -= earlier.all_to_all;
+  more.calls -= earlier.calls;
+  more.staged -= earlier.staged;
+  more.crossed -= earlier.crossed;
+  return more;
 }
 
 std::uint64_t peak_resident_bytes() {
@@ -137,10 +175,14 @@ json run_line(const finished_run& run) {
   const common_options& o = run.options->training;
   const trainer::gpt_config model = chosen_model(o);
   const int sequence = sequence_of(o, model);
+  const partition::sharding_policy policy =
+      partition::policy_of_name(run.options->stage, o.shard_group.value_or(0));
   json line{{"schema", "zero.run/1"},
             {"model", model_json(model)},
             {"text", text_json(*run.text)},
-            {"stage", run.options->stage},
+            {"stage", partition::stage_of(policy)},
+            {"policy", run.options->stage},
+            {"shard_group", has_groups(policy) ? json(policy.group_size) : json()},
             {"offload", name_of(run.options->offload)},
             {"ranks", run.ranks.size()},
             {"dtype", name_of(o.dtype)},
@@ -152,6 +194,7 @@ json run_line(const finished_run& run) {
   add_options_given(line, *run.options);
   add_steps(line, run.steps,
             static_cast<std::uint64_t>(o.batch) * static_cast<std::uint64_t>(sequence));
+  add_device(line, run);
   line["parameters_digest"] = run.parameters_digest;
   add_figures(line, run.ranks, run.steps.size());
   for (std::size_t i = 0; i < phase_count; ++i) {

@@ -9,10 +9,13 @@
 
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/partition/communication_plan.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace zero::cli {
@@ -20,9 +23,12 @@ namespace zero::cli {
 // What every rank has of its own. Moved between ranks byte by byte.
 struct rank_figures {
   memory_report memory;
-  std::uint64_t activations = 0;       // bytes
-  std::uint64_t process_rss_peak = 0;  // bytes
-  collectives::traffic traffic;        // of the steps alone
+  std::uint64_t activations = 0;            // bytes
+  std::uint64_t offloaded_activations = 0;  // bytes of host memory
+  std::uint64_t process_rss_peak = 0;       // bytes
+  collectives::traffic traffic;             // of the steps alone
+  partition::communication_volume planned;  // of one step
+  std::uint64_t planned_crossing = 0;       // bytes of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.
@@ -40,6 +46,13 @@ struct rank_figures {
 [[nodiscard]] nlohmann::ordered_json step_line(const trainer::training_step& step,
                                                std::uint64_t tokens);
 
+// The GPU that a run used.
+struct device_figures {
+  std::string name;
+  int devices = 1;                    // that the ranks share or have one each of
+  std::optional<double> matrix_rate;  // operations a second of one large product, each device
+};
+
 struct finished_run {
   const train_options* options;
   const trainer::corpus* text;
@@ -48,6 +61,7 @@ struct finished_run {
   seconds_by_phase seconds{};
   schedule_report schedule;
   std::string parameters_digest;
+  std::optional<device_figures> device;
 };
 
 // Schema zero.run/1.

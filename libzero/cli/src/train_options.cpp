@@ -1,5 +1,7 @@
 #include "train_options.hpp"
 
+#include "sharding_choice.hpp"
+
 #include <zero/base/error.hpp>
 
 #include <fmt/format.h>
@@ -135,12 +137,20 @@ void add_memory(option_set& set, common_options& o) {
                                                   {"whole", partition::layout_kind::whole}}));
   set.add(
       bytes("resident-bytes", "parameters up to this size are never sharded", o.resident_bytes));
+  set.add(whole("shard-group", "RANKS",
+                "ranks of a group, for stages that have groups (default those of a host)",
+                o.shard_group, {1, 1U << 20}));
   set.add(switch_on("recompute", "compute activations again in the backward, to keep fewer",
                     o.recompute));
+  set.add(switch_on("offload-activations",
+                    "keep blocks' inputs in host memory between forward and backward, and compute "
+                    "the rest again; with --device cuda",
+                    o.offload_activations));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
-  set.add(choice("device", "where is computed", o.device,
-                 names_of<compute_device>{{"cpu", compute_device::cpu}}));
+  set.add(choice(
+      "device", "where is computed", o.device,
+      names_of<compute_device>{{"cpu", compute_device::cpu}, {"cuda", compute_device::cuda}}));
 }
 
 // "--layers" and so on that are given, or not given.
@@ -180,9 +190,7 @@ void add_options(option_set& set, train_options& o) {
                 "processes to start on this machine (default 1, or what mpirun, torchrun, srun or "
                 "zero launch started)",
                 o.ranks, {1, 4096}));
-  set.add(whole("stage", "0|1|2|3",
-                "sharded are: 0 nothing, 1 optimizer states, 2 and gradients, 3 and parameters",
-                o.stage, {0, 3}));
+  set.add(choice("stage", meaning_of_policies(), o.stage, policy_choices()));
   set.add(choice("offload", "where sharded state rests", o.offload,
                  names_of<offload_tier>{{"none", offload_tier::none}}));
   set.add(bytes("memory-budget",
@@ -254,6 +262,15 @@ void check(const common_options& o, int ranks) {
   if (o.batch < ranks) {
     throw invalid_argument(fmt::format(
         "--batch {} is not accepted with {} ranks; expected a sequence for each", o.batch, ranks));
+  }
+  if (o.offload_activations && o.device == compute_device::cpu) {
+    throw invalid_argument(
+        "--offload-activations is not accepted with --device cpu; expected --device cuda");
+  }
+  if (o.shard_group && ranks % *o.shard_group != 0) {
+    throw invalid_argument(
+        fmt::format("--shard-group {} is not accepted with {} ranks; expected a divisor",
+                    *o.shard_group, ranks));
   }
   if (warmup_steps_of(o) > o.steps) {
     throw invalid_argument(

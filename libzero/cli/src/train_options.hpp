@@ -20,10 +20,10 @@
 
 namespace zero::cli {
 
-// Where state rests when it is not in use, and where is computed; each with one choice so far.
+// Where state rests when it is not in use, with one choice so far, and where is computed.
 enum class offload_tier : unsigned char { none };
 [[nodiscard]] const char* name_of(offload_tier tier) noexcept;
-enum class compute_device : unsigned char { cpu };
+enum class compute_device : unsigned char { cpu, cuda };
 
 // dynamic, or a fixed factor.
 struct loss_scale_choice {
@@ -66,15 +66,17 @@ struct common_options {
   zero::addressing addressing = zero::addressing::slots;
   partition::layout_kind layout = partition::layout_kind::flat;
   std::uint64_t resident_bytes = 0;
+  std::optional<int> shard_group;  // ranks of a group; nothing: those of a host
   bool recompute = false;
-  double deadline = 60.0;  // seconds
+  bool offload_activations = false;  // and recompute
+  double deadline = 60.0;            // seconds
   compute_device device = compute_device::cpu;
 };
 
 struct train_options {
   common_options training;
   std::optional<int> ranks;  // processes to start; nothing: one, or as the environment says
-  int stage = 0;
+  std::string stage = "0";   // a row of the policy table
   offload_tier offload = offload_tier::none;
   std::optional<std::uint64_t> memory_budget;  // bytes a rank
   std::string tokens;                          // files; empty: none

@@ -4,6 +4,7 @@
 #include "same_training.hpp"
 #include "train_files.hpp"
 #include "trainer/blas.hpp"
+#include "trainer/cuda/make_model.hpp"
 #include "trainer/gpt.hpp"
 #include "trainer/initial_values.hpp"
 #include "trainer/text.hpp"
@@ -12,6 +13,8 @@
 
 #include <zero/base/error.hpp>
 #include <zero/base/hash.hpp>
+#include <zero/optim/cuda.hpp>
+#include <zero/optim/processor.hpp>
 
 #include <fmt/format.h>
 
@@ -33,6 +36,17 @@ auto reading(const char* option_name, const Function& read) {
     throw invalid_argument(fmt::format("{}: {}", option_name, e.what()));
   } catch (const invalid_argument& e) {
     throw invalid_argument(fmt::format("{}: {}", option_name, e.what()));
+  }
+}
+
+// What only this machine lacks the others must hear of: they would wait for this rank.
+template <typename Function>
+auto telling(collectives::communicator& ranks, const Function& read) {
+  try {
+    return read();
+  } catch (const std::exception& e) {
+    ranks.abort(e.what());
+    throw;
   }
 }
 
@@ -63,7 +77,8 @@ trainer::training_options trainer_options_of(const train_options& options) {
   result.type = o.dtype;
   result.batch = o.batch;
   result.sequence = sequence_of(o, result.model);
-  result.recompute = o.recompute;
+  result.offload_activations = o.offload_activations;
+  result.recompute = o.recompute || o.offload_activations;
   result.seed = o.seed;
   result.schedule.peak = static_cast<float>(o.learning_rate);
   result.schedule.final_fraction = static_cast<float>(o.final_learning_rate_fraction);
@@ -74,8 +89,15 @@ trainer::training_options trainer_options_of(const train_options& options) {
   return result;
 }
 
-std::unique_ptr<trainer::model> model_for(const trainer::training_options& options, int ranks) {
-  return std::make_unique<trainer::gpt>(options.model, trainer::model_options_of(options, ranks));
+std::unique_ptr<optim::processor> processor_of(const rank_place& place) {
+  return place.device ? optim::make_cuda_processor(*place.device) : optim::make_host_processor();
+}
+
+std::unique_ptr<trainer::model> model_for(const rank_place& place, stream& queue,
+                                          const trainer::training_options& options) {
+  const trainer::gpt_options needed = trainer::model_options_of(options, place.ranks->size());
+  if (place.device) return trainer::make_cuda_model(*place.device, queue, options.model, needed);
+  return std::make_unique<trainer::gpt>(options.model, needed);
 }
 
 // Continues the beginning of the text.
@@ -91,21 +113,26 @@ std::vector<std::int32_t> sample(trainer::training& training, const trainer::cor
 // One rank's training, once everything it needs has been read.
 class rank_run {
  public:
-  rank_run(const train_options& options, collectives::communicator& ranks,
-           const trainer::corpus& text, trainer::parameter_source& values)
+  rank_run(const train_options& options, rank_place& place, const trainer::corpus& text,
+           trainer::parameter_source& values)
       : options_(options),
-        ranks_(ranks),
+        place_(place),
+        ranks_(*place.ranks),
         text_(text),
-        training_(ranks, *work_, model_for(trainer_options_of(options), ranks.size()),
+        work_(processor_of(place)),
+        training_(ranks_, *work_, model_for(place, work_->queue(), trainer_options_of(options)),
                   trainer_options_of(options), text, values) {
     if (options.trace_file.empty()) return;
     recorder_.emplace(trace_capacity);
-    ranks.set_trace(&*recorder_);
+    ranks_.set_trace(&*recorder_);
     training_.set_trace(&*recorder_);
   }
 
   void steps(const result_sink& sink) {
-    const collectives::traffic before = ranks_.traffic();
+    // Its first gathers are queued now, as every step queues those of the next: so the steps below
+    // say what steps say.
+    training_.optimizer().begin_micro_batch();
+    const collectives::traffic before = training_.optimizer().traffic();
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
@@ -114,17 +141,33 @@ class rank_run {
       done_.push_back(training_.step());
       if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
     }
-    figures_.traffic = difference(ranks_.traffic(), before);
+    figures_.traffic = difference(training_.optimizer().traffic(), before);
+    figures_.planned = training_.planned_communication();
+    figures_.planned_crossing = training_.planned_crossing();
     figures_.memory = training_.optimizer().memory();
     figures_.activations = training_.activation_bytes();
+    figures_.offloaded_activations = training_.offloaded_bytes();
     figures_.process_rss_peak = peak_resident_bytes();
+  }
+
+  // What the device can do, beside what it did. The others wait meanwhile.
+  device_figures rate_device() {
+    const bool shared = std::string("one_device") == ranks_.backend();
+    device_figures figures{place_.device->name(), shared ? 1 : ranks_.size(), std::nullopt};
+    try {
+      figures.matrix_rate = trainer::matrix_rate(*place_.device, options_.training.dtype);
+    } catch (const error& e) {
+      if (e.kind() != error_class::resource) throw;  // no room beside the model: not measured
+    }
+    return figures;
   }
 
   // The run's own line; null but on rank 0.
   nlohmann::ordered_json conclude() {
     sharded_optimizer& optimizer = training_.optimizer();
     finished_run run{
-        &options_, &text_, std::move(done_), {}, training_.seconds(), optimizer.schedule(), {}};
+        &options_, &text_,      std::move(done_), {}, training_.seconds(), optimizer.schedule(),
+        {},        std::nullopt};
     if (recorder_) {
       ranks_.barrier().wait();  // the step has queued the first gathers of a next one
       training_.set_trace(nullptr);
@@ -133,6 +176,7 @@ class rank_run {
     }
     run.parameters_digest = to_hex(optimizer.parameters_digest());
     run.ranks = exchange(ranks_, figures_);
+    if (place_.device && ranks_.rank() == 0) run.device = rate_device();
     std::vector<std::int32_t> sampled;
     if (options_.sample > 0) sampled = sample(training_, text_, options_);
     if (!options_.export_file.empty()) {
@@ -147,10 +191,11 @@ class rank_run {
 
  private:
   const train_options& options_;
+  rank_place& place_;
   collectives::communicator& ranks_;
   const trainer::corpus& text_;
   std::optional<trace_recorder> recorder_;
-  std::unique_ptr<optim::processor> work_ = optim::make_host_processor();
+  std::unique_ptr<optim::processor> work_;
   trainer::training training_;
   std::vector<trainer::training_step> done_;
   rank_figures figures_;
@@ -158,24 +203,28 @@ class rank_run {
 
 }  // namespace
 
-void run_training_rank(const train_options& options,
-                       std::unique_ptr<collectives::communicator> ranks, const result_sink& sink) {
+void run_training_rank(const train_options& options, rank_place place, const result_sink& sink) {
+  collectives::communicator& ranks = *place.ranks;
   const std::chrono::duration<double> deadline(options.training.deadline);
-  ranks->set_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(deadline));
-  trainer::check_blas();
-  const trainer::gpt_config model = chosen_model(options.training);
-  const trainer::corpus text = read_corpus(options, model);
-  const auto values = open_values(options, model);
-  expect_same_training(*ranks, options.training, text.digest(), options.init_from);
+  const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);
+  ranks.set_deadline(longest);
+  if (place.device) place.device->set_deadline(longest.count());
+  std::optional<trainer::corpus> text;
+  std::optional<rank_run> run;  // ends after the others have been told, or it would wait for them
   try {
-    rank_run run(options, *ranks, text, *values);
-    run.steps(sink);
-    const nlohmann::ordered_json line = run.conclude();
+    if (!place.device) trainer::check_blas();
+    const trainer::gpt_config model = chosen_model(options.training);
+    text.emplace(read_corpus(options, model));
+    const auto values = open_values(options, model);
+    expect_same_training(ranks, options.training, text->digest(), options.init_from);
+    run.emplace(options, place, *text, *values);
+    run->steps(sink);
+    const nlohmann::ordered_json line = run->conclude();
     // Nobody leaves while another still reads its memory.
-    ranks->barrier().wait();
-    if (ranks->rank() == 0) sink(line);
+    ranks.barrier().wait();
+    if (ranks.rank() == 0) sink(line);
   } catch (const std::exception& e) {
-    ranks->abort(e.what());
+    ranks.abort(e.what());
     throw;
   }
 }

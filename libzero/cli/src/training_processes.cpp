@@ -34,7 +34,11 @@ std::string this_program() {
 training_outcome run_training_processes(const std::string& program, const arguments& given,
                                         int ranks, const line_function& on_line,
                                         signal_watch& signals) {
-  std::map<int, std::string> last_words;  // by rank
+  struct words {
+    int rank;  // of those that are threads of a process
+    std::string message;
+  };
+  std::map<int, words> last_words;  // by process
   ranks_program ranked;
   ranked.command = given;
   ranked.command.insert(ranked.command.begin(), program);
@@ -42,7 +46,7 @@ training_outcome run_training_processes(const std::string& program, const argume
   ranked.on_result = [&](int rank, std::string_view line) {
     const json parsed = parse_line(rank, line);
     if (parsed["schema"] == "zero.error/1") {
-      last_words[rank] = parsed.at("message").get<std::string>();
+      last_words[rank] = {parsed.value("rank", rank), parsed.at("message").get<std::string>()};
     } else {
       on_line(parsed);
     }
@@ -60,10 +64,11 @@ training_outcome run_training_processes(const std::string& program, const argume
     return {static_cast<int>(error_class::peer_lost), failure.describe()};
   }
   if (last_words.count(failure.rank) == 0) return {failure.exit_code, failure.describe()};
-  const std::string& words = last_words[failure.rank];
+  const words& last = last_words[failure.rank];
   // What is wrong with the input is so on every rank.
   const bool of_all = failure.exit_code == static_cast<int>(error_class::usage);
-  return {failure.exit_code, of_all ? words : fmt::format("rank {}: {}", failure.rank, words)};
+  return {failure.exit_code,
+          of_all ? last.message : fmt::format("rank {}: {}", last.rank, last.message)};
 }
 
 }  // namespace zero::cli

@@ -13,23 +13,24 @@ static_assert(sizeof(optim::step_decision) == partition::decision_bytes);
 
 }  // namespace
 
-// Every rank sums its own shards bucket by bucket; the sums are added in rank order. The order
-// does not depend on what is sharded, since shards are cut alike everywhere. What comes of it
+// Every rank sums its own pieces bucket by bucket; the sums are added in the order of pieces. That
+// does not depend on what is sharded, since buckets are cut alike everywhere. What comes of it
 // stays where the update runs, and is on its way back to the host.
 void sharded_optimizer::state::clip(float learning_rate) {
   const verb_timer timer(*this, phase::clip, -1);
   optim::step_vote vote{0.0, learning_rate, 0};
   for (const unit_progress& unit : units) vote.reductions += static_cast<std::uint32_t>(unit.calls);
   optim::step_vote* const all = votes();
-  optim::step_vote* const own = all + ranks.rank();
+  optim::step_vote* const own = all + groups.world().rank();
   work.set(vote, own);
   for (std::size_t index = 0; index < buckets.size(); ++index) {
-    if (buckets[index].shape->trainable) work.add_squares(reduced_shard(index), &own->squares);
+    if (buckets[index].shape->trainable) work.add_squares(reduced_piece(index), &own->squares);
   }
   const auto count = static_cast<std::size_t>(ranks.size());
   if (!alone()) {
-    wait(ranks.all_gather({own, sizeof *own, dtype::byte}, {all, sizeof *own * count, dtype::byte},
-                          call_of(name_of(phase::clip), clip_tag)));
+    wait(groups.world().all_gather({own, sizeof *own, dtype::byte},
+                                   {all, sizeof *own * count, dtype::byte},
+                                   call_of(name_of(phase::clip), clip_tag)));
   }
   work.decide(all, count, {scale.value(), options.clip_norm}, decision_here());
   work.read(decision_here(), decision_read(), sizeof(optim::step_decision));

@@ -21,7 +21,7 @@ struct full_parameters_region::storage {
   [[nodiscard]] typed_span of_parameter(std::size_t index) const;
   [[nodiscard]] typed_span full(std::size_t index) const noexcept {
     const bucket_storage& b = owner.buckets[index];
-    void* data = b.plan->parameter_sharded ? gathered[index].data() : b.parameter.data();
+    void* data = is_sharded(b.plan->parameters) ? gathered[index].data() : b.parameter.data();
     return {data, b.shape->padded, b.shape->type};
   }
 };
@@ -53,20 +53,23 @@ typed_span full_parameters_region::storage::of_parameter(std::size_t index) cons
 void full_parameters_region::write() {
   sharded_optimizer::state& s = storage_->owner;
   s.expect_none_held("write");
-  s.parameter_slots.clear();  // gathered from what is about to be old
+  s.wait_gathered();
+  s.wait_published();
+  s.forget_gathered();  // from what is about to be old
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     const bucket_storage& b = s.buckets[index];
     const typed_span full = storage_->full(index);
     if (!s.alone()) {
-      s.wait(s.ranks.broadcast(full, 0, s.call_of(call_name, static_cast<int>(index))));
+      s.wait(s.groups.world().broadcast(full, 0, s.call_of(call_name, static_cast<int>(index))));
     }
-    const typed_span own = full.part(s.alone() ? 0 : s.own_offset(*b.shape), b.shape->shard);
-    if (b.plan->parameter_sharded) {
-      s.work.copy(own, s.own_parameters(index));
+    const auto own = [&](partition::sharded_over over) {
+      return full.part(static_cast<std::uint64_t>(s.held(over).first) * b.shape->shard,
+                       s.plan.elements(*b.shape, over));
+    };
+    if (is_sharded(b.plan->parameters)) {
+      s.work.copy(own(b.plan->parameters), s.parameters_over(index, b.plan->parameters));
     }
-    if (b.plan->master) {
-      s.work.adopt(b.plan->optimizer_sharded ? own : full, s.master(index));
-    }
+    if (b.plan->master) s.work.adopt(own(b.plan->optimizer), s.master(index));
   }
 }
 
@@ -80,15 +83,17 @@ full_parameters_region sharded_optimizer::full_parameters() {
   // All memory first: what is queued must not be freed by a later allocation that fails.
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     const bucket_storage& b = s.buckets[index];
-    if (!b.plan->parameter_sharded) continue;
+    if (!is_sharded(b.plan->parameters)) continue;
     region->gathered[index] = buffer(s.ranks.memory(), s.statistics, memory_account::buffers,
                                      b.shape->padded * size_of(b.shape->type));
   }
   completion last;
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
-    if (!s.buckets[index].plan->parameter_sharded) continue;
-    last = s.ranks.all_gather(s.own_parameters(index), region->full(index),
-                              s.call_of(call_name, static_cast<int>(index)));
+    const partition::sharded_over over = s.buckets[index].plan->parameters;
+    if (!is_sharded(over)) continue;
+    const auto among = s.plan.groups().gathers(over, partition::sharded_over::nobody);
+    last = s.groups.over(among).all_gather(s.parameters_over(index, over), region->full(index),
+                                           s.call_of(call_name, static_cast<int>(index)));
   }
   s.wait(last);
   s.queue.record().wait();

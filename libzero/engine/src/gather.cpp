@@ -4,14 +4,18 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zero {
 
 using partition::no_slot;
+using partition::rank_group;
+using partition::sharded_over;
 
 namespace {
 
@@ -71,18 +75,88 @@ void sharded_optimizer::state::gather(int unit) {
   gather_ahead();
   wait(units[static_cast<std::size_t>(unit)].gathered);
   for (const std::size_t b : layout.buckets_of(unit)) wait(buckets[b].published);
+  decode_gathered(unit);
+  keep_secondary(unit);
 }
 
+// From where the parameters rest, or again from the secondary parameters of this step.
 void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  // Off schedule a gather nobody asked for may be under way, of this unit or into this slot, and
+  // over other ranks than this one: no order of theirs holds it back.
+  wait(progress.gathered);
+  const int before = parameter_slots.unit_in(slot);
+  if (before >= 0) wait(units[static_cast<std::size_t>(before)].gathered);
   parameter_slots.place(unit, slot);
+  progress.coded = false;
   for (const std::size_t index : layout.buckets_of(unit)) {
     const bucket_storage& b = buckets[index];
-    if (!b.plan->parameter_sharded) continue;
+    if (!is_sharded(b.plan->parameters)) continue;
     const typed_span full{parameter_slots.memory(slot) + b.plan->parameter_slot_offset,
                           b.shape->padded, b.shape->type};
-    units[static_cast<std::size_t>(unit)].gathered = ranks.all_gather(
-        own_parameters(index), full, call_of(name_of(phase::gather), static_cast<int>(index)));
+    const bool again = b.plan->secondary && progress.secondary;
+    const bool in_codes = b.plan->gather_bits > 0 && !again;
+    if (in_codes) wait(b.published);  // for encoding
+    const auto how = [&] {
+      return call_of(name_of(phase::gather), static_cast<int>(index), b.published);
+    };
+    const auto from = again ? rank_group::within
+                            : plan.groups().gathers(b.plan->parameters, sharded_over::nobody);
+    const typed_span shard =
+        again ? secondary_parameters(index) : parameters_over(index, b.plan->parameters);
+    if (!in_codes) {
+      progress.gathered = groups.over(from).all_gather(shard, full, how());
+      continue;
+    }
+    progress.coded = true;
+    const typed_span codes = gathered_codes(index, slot);
+    const std::uint64_t own_bytes = quantized_bytes(shard.count, b.plan->gather_bits);
+    const auto number = static_cast<std::uint64_t>(plan.groups().number_in(from, ranks.rank()));
+    const typed_span own = codes.part(number * own_bytes, own_bytes);
+    work.quantize(shard, b.plan->gather_bits, static_cast<std::byte*>(own.data));
+    progress.gathered = groups.over(from).all_gather(own, codes, how());
   }
+}
+
+// Every rank's, this one's too, so that all see the same values.
+void sharded_optimizer::state::decode_gathered(int unit) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (!std::exchange(progress.coded, false)) return;
+  const std::size_t slot = parameter_slots.slot_of(unit);
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    const bucket_storage& b = buckets[index];
+    if (b.plan->gather_bits == 0) continue;
+    const typed_span full{parameter_slots.memory(slot) + b.plan->parameter_slot_offset,
+                          b.shape->padded, b.shape->type};
+    work.dequantize(static_cast<const std::byte*>(gathered_codes(index, slot).data), 1,
+                    b.plan->gather_bits, full, optim::store_mode::overwrite);
+  }
+}
+
+// After the first gather of a step; what is gathered later in it stays within the group.
+void sharded_optimizer::state::keep_secondary(int unit) {
+  unit_progress& progress = units[static_cast<std::size_t>(unit)];
+  if (progress.secondary) return;
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    const bucket_storage& b = buckets[index];
+    if (!b.plan->secondary) continue;
+    const typed_span second = secondary_parameters(index);
+    const auto first = static_cast<std::uint64_t>(held(sharded_over::group).first);
+    const typed_span full{
+        parameter_slots.memory(parameter_slots.slot_of(unit)) + b.plan->parameter_slot_offset,
+        b.shape->padded, b.shape->type};
+    work.copy(full.part(first * b.shape->shard, second.count), second);
+    progress.secondary = true;
+  }
+}
+
+void sharded_optimizer::state::wait_gathered() {
+  for (const unit_progress& unit : units) wait(unit.gathered);
+}
+
+void sharded_optimizer::state::forget_gathered() {
+  parameter_slots.clear();
+  for (unit_progress& unit : units) unit.secondary = false;
 }
 
 // A unit that is still in another slot than the plan has for it is moved: the plan promises room

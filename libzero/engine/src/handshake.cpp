@@ -31,9 +31,14 @@ std::string line(const char* name, double value) {
 }
 
 void describe(const engine_options& o, lines& out) {
-  out.push_back(line("parameters sharded", is_sharded(o.policy.parameters)));
-  out.push_back(line("gradients sharded", is_sharded(o.policy.gradients)));
-  out.push_back(line("optimizer sharded", is_sharded(o.policy.optimizer)));
+  const auto sharded = [&](const char* what, partition::sharded_over over) {
+    out.push_back(std::string(what) + " sharded over = " + partition::name_of(over));
+  };
+  sharded("parameters", o.policy.parameters);
+  sharded("gradients", o.policy.gradients);
+  sharded("optimizer", o.policy.optimizer);
+  out.push_back(line("secondary parameters", o.policy.secondary_parameters));
+  out.push_back(line("ranks of a group", has_groups(o.policy) ? o.policy.group_size : 0));
   out.push_back(line("gradient storage fp32", o.gradients == gradient_storage::fp32));
   out.push_back(std::string("algorithm = ") + optim::name_of(o.algorithm));
   for (std::size_t i = 0; i < o.groups.size(); ++i) {
@@ -62,6 +67,9 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("reduce at boundary", o.reduction == reduce_at::boundary));
   out.push_back(line("whole-parameter layout", o.layout == partition::layout_kind::whole));
   out.push_back(line("resident bytes", static_cast<double>(o.resident_bytes)));
+  out.push_back(line("bits of gathered parameters", o.quantized_gather));
+  out.push_back(line("bits of reduced gradients", o.quantized_reduce));
+  out.push_back(line("ranks of a node", o.quantized_reduce > 0 ? o.node_ranks : 0));
   out.push_back(line("prefetch", o.prefetch));
   out.push_back(line("stable addressing", o.addressing == addressing::stable));
   std::string order = "forward order =";

@@ -1,17 +1,18 @@
-// publish: updated shards reach everyone who keeps the parameters whole.
+// publish: updated shards reach everyone who keeps those parameters.
 
 #include "state.hpp"
 
 namespace zero {
 
-// Where parameters rest as shards the update's own cast is the publication.
+// Where parameters rest cut like the optimizer the update's own cast is the publication.
 void sharded_optimizer::state::publish(std::size_t index) {
   bucket_storage& b = buckets[index];
-  if (!b.plan->optimizer_sharded || b.plan->parameter_sharded) return;
+  const auto among = plan.groups().gathers(b.plan->optimizer, b.plan->parameters);
+  if (!b.shape->trainable || among == partition::rank_group::nobody) return;
   const verb_timer timer(*this, phase::publish, b.shape->unit);
-  b.published =
-      ranks.all_gather(own_parameters(index), {b.parameter.data(), b.shape->padded, b.shape->type},
-                       call_of(name_of(phase::publish), static_cast<int>(index)));
+  b.published = groups.over(among).all_gather(
+      parameters_over(index, b.plan->optimizer), parameters_over(index, b.plan->parameters),
+      call_of(name_of(phase::publish), static_cast<int>(index)));
 }
 
 void sharded_optimizer::state::wait_published() {

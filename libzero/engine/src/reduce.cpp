@@ -1,4 +1,5 @@
-// reduce: full gradients become reduced shards, summed over ranks and over reductions.
+// reduce: full gradients become reduced pieces, summed over ranks and over reductions, and those
+// what the update reads.
 
 #include "state.hpp"
 
@@ -10,6 +11,7 @@ namespace zero {
 
 using partition::no_slot;
 using partition::reduced_in;
+using partition::updated_from;
 
 // Finds the unit's full gradients a place, waits until nobody reads what was there, zeroes it.
 void sharded_optimizer::state::take_gradients(int unit) {
@@ -79,6 +81,8 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
     if (!buckets[index].shape->trainable) continue;
     if (alone()) {
       reduce_alone(index, progress.reductions == 0);
+    } else if (plan.options().quantized_reduce > 0) {
+      queue_reduce_codes(index, progress.reductions == 0, progress.calls == options.accumulate);
     } else {
       queue_reduce(index, progress.reductions == 0);
     }
@@ -86,6 +90,12 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
   }
   progress.reductions = progress.calls;
   progress.zeroed = false;
+  if (progress.calls == options.accumulate && plan.options().quantized_reduce == 0) {
+    for (const std::size_t index : layout.buckets_of(unit)) {
+      // What is staged has not landed.
+      if (buckets[index].plan->reduced != reduced_in::full_front) queue_exchange(index);
+    }
+  }
   if (gradient_slots.needs_slot(unit)) {
     slot_reductions[gradient_slots.slot_of(unit)] = last;
     gradient_slots.drop(unit);
@@ -96,9 +106,9 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
 void sharded_optimizer::state::reduce_alone(std::size_t index, bool first) {
   if (buckets[index].plan->reduced != reduced_in::shard) return;
   if (first) {
-    work.convert(full_gradient(index), reduced_shard(index));
+    work.convert(full_gradient(index), reduced_piece(index));
   } else {
-    work.accumulate(full_gradient(index), reduced_shard(index));
+    work.accumulate(full_gradient(index), reduced_piece(index));
   }
 }
 
@@ -108,19 +118,18 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
   const auto how = [&] { return call_of(name_of(phase::reduce), static_cast<int>(index)); };
   switch (b.plan->reduced) {
     case reduced_in::shard:
-      b.reduced = ranks.reduce_scatter(
-          full, reduced_shard(index),
+      b.reduced = groups.world().reduce_scatter(
+          full, reduced_piece(index),
           first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how());
       break;
     case reduced_in::own_piece:
-      b.reduced = ranks.reduce_scatter(full, reduced_shard(index),
-                                       collectives::write_mode::overwrite, how());
-      if (b.plan->gather_gradients) b.reduced = ranks.all_gather(reduced_shard(index), full, how());
+      b.reduced = groups.world().reduce_scatter(full, reduced_piece(index),
+                                                collectives::write_mode::overwrite, how());
       break;
     case reduced_in::full_front: {
       // Peers read all of the full gradient, so the wider shard waits beside it until they have.
       land(next_staging);
-      b.reduced = ranks.reduce_scatter(
+      b.reduced = groups.world().reduce_scatter(
           full, {reduced_staging[next_staging].data(), b.shape->shard, b.plan->reduced_type},
           collectives::write_mode::overwrite, how());
       staged_bucket[next_staging] = index;
@@ -137,25 +146,45 @@ void sharded_optimizer::state::land(std::size_t staging_index) {
   const std::size_t index = staged_bucket[staging_index];
   if (index == no_bucket_staged) return;
   wait(buckets[index].reduced);
-  const typed_span shard = reduced_shard(index);
+  const typed_span shard = reduced_piece(index);
   work.copy({reduced_staging[staging_index].data(), shard.count, shard.type}, shard);
   staged_bucket[staging_index] = no_bucket_staged;
+  queue_exchange(index);
 }
 
-// After this every reduced shard is where reduced_shard() says; units nobody reduced have zeros.
+// Once in a step, after its last reduction: the reduced piece of this rank and those of the ranks
+// that update the same shard. Does not block.
+void sharded_optimizer::state::queue_exchange(std::size_t index) {
+  bucket_storage& b = buckets[index];
+  if (b.plan->update != updated_from::around || b.exchange_queued) return;
+  b.exchange_queued = true;
+  const auto among = plan.groups().gathers(partition::sharded_over::world, b.plan->optimizer);
+  b.exchanged = groups.over(among).all_gather(
+      reduced_piece(index), reduced_run(index),
+      call_of(name_of(phase::reduce), static_cast<int>(index), b.reduced));
+}
+
+// After this every reduced piece is where reduced_piece() says, and on its way to where the update
+// reads it; units nobody reduced have zeros.
 void sharded_optimizer::state::finish_reductions() {
   for (std::size_t unit = 0; unit < units.size(); ++unit) {
     const unit_progress& progress = units[unit];
     if (progress.calls > progress.reductions) queue_unit_reduce(static_cast<int>(unit));
   }
   for (std::size_t i = 0; i < staged_bucket.size(); ++i) land(i);
+  land_codes(coded[next_coded]);
+  land_codes(coded[next_coded ^ 1U]);
+  for (std::size_t index = 0; index < buckets.size(); ++index) {
+    const bucket_storage& b = buckets[index];
+    if (!b.shape->trainable) continue;
+    if (units[static_cast<std::size_t>(b.shape->unit)].reductions > 0) queue_exchange(index);
+  }
   for (std::size_t index = 0; index < buckets.size(); ++index) {
     const bucket_storage& b = buckets[index];
     if (!b.shape->trainable) continue;
     wait(b.reduced);
     if (units[static_cast<std::size_t>(b.shape->unit)].reductions > 0) continue;
-    const bool whole = b.plan->reduced == reduced_in::own_piece && b.plan->gather_gradients;
-    work.clear(whole ? full_gradient(index) : reduced_shard(index));
+    work.clear(b.plan->update == updated_from::around ? reduced_run(index) : reduced_piece(index));
   }
 }
 

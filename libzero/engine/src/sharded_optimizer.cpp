@@ -166,7 +166,20 @@ schedule_report sharded_optimizer::schedule() const noexcept { return state_->ke
 std::uint64_t sharded_optimizer::allocations() const noexcept {
   return state_->statistics.allocations();
 }
-void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept { state_->trace = recorder; }
+collectives::traffic sharded_optimizer::traffic() const {
+  state_->wait_all();
+  return state_->groups.traffic();
+}
+
+void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
+  state_->trace = recorder;
+  try {
+    state_->wait_all();
+    state_->groups.set_trace(recorder);
+  } catch (...) {
+    // A poisoned communicator has nothing more to record.
+  }
+}
 
 memory_report sharded_optimizer::predict(const partition::model_spec& model,
                                          const engine_options& options, int world_size,
@@ -177,6 +190,13 @@ memory_report sharded_optimizer::predict(const partition::model_spec& model,
   report.predicted = plan.bytes();
   report.predicted_peak = plan.peak();
   return report;
+}
+
+partition::communication_plan sharded_optimizer::predict_communication(
+    const partition::model_spec& model, const engine_options& options, int world_size) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
+  return partition::plan_communication(layout, plan, options.accumulate);
 }
 
 }  // namespace zero

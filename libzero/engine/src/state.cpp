@@ -3,6 +3,7 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/quantized.hpp>
 
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@ namespace zero {
 
 using partition::purpose;
 using partition::reduced_in;
+using partition::sharded_over;
+using partition::updated_from;
 
 partition::plan_options plan_options_of(const engine_options& options, memory_place place) {
   partition::plan_options plan;
@@ -21,6 +24,9 @@ partition::plan_options plan_options_of(const engine_options& options, memory_pl
   plan.keep_gradients = options.reduction == reduce_at::boundary;
   plan.prefetch = options.prefetch;
   plan.forward_order = options.forward_order;
+  plan.quantized_gather = options.quantized_gather;
+  plan.quantized_reduce = options.quantized_reduce;
+  plan.node_ranks = options.node_ranks;
   plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
   plan.apart_from_host = place != memory_place::host;
   return plan;
@@ -36,7 +42,22 @@ partition::layout_options layout_options_of(const engine_options& options, int w
 
 namespace {
 
-engine_options checked(engine_options options, const partition::model_spec& model) {
+// Of one host, if all hosts are runs of as many ranks; else 0.
+int ranks_of_a_host(const collectives::communicator& ranks) {
+  int count = 1;
+  while (count < ranks.size() && ranks.host_of(count) == ranks.host_of(0)) ++count;
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    const bool as_the_last = rank > 0 && ranks.host_of(rank) == ranks.host_of(rank - 1);
+    if (as_the_last != (rank % count != 0)) return 0;
+  }
+  return ranks.size() % count == 0 ? count : 0;
+}
+
+engine_options checked(engine_options options, const partition::model_spec& model,
+                       const collectives::communicator& ranks) {
+  if (options.quantized_reduce > 0 && options.node_ranks == 0) {
+    options.node_ranks = ranks_of_a_host(ranks);
+  }
   if (!(options.clip_norm >= 0)) {
     throw invalid_argument("[engine] clip_norm must be 0 or more");
   }
@@ -62,9 +83,10 @@ sharded_optimizer::state::state(collectives::communicator& communicator,
       host_work(std::move(own_processor)),
       work(processor),
       queue(work.queue()),
-      options(checked(std::move(wanted), model)),
+      options(checked(std::move(wanted), model, communicator)),
       layout(std::move(model), layout_options_of(options, communicator.size())),
       plan(layout, plan_options_of(options, work.place())),
+      groups(communicator),
       buckets(layout.buckets().size()),
       parameter_slots(ranks.memory(), statistics, plan.parameter_slots(), plan.parameter_bytes(),
                       options.addressing, queue),
@@ -79,20 +101,29 @@ sharded_optimizer::state::state(collectives::communicator& communicator,
                            ranks.backend() + "'");
   }
   handshake(ranks, layout, options);
+  groups.connect(plan.groups(), partition::plan_communication(layout, plan, 1));
   allocate();
 }
 
 sharded_optimizer::state::~state() {
   // Peers may still read what this rank is about to free, and its own stream may use it.
   try {
-    queue.record().wait();
-    for (const unit_progress& u : units) u.gathered.wait();
-    for (const bucket_storage& b : buckets) {
-      b.reduced.wait();
-      b.published.wait();
-    }
-  } catch (...) {
-    // The communicator is poisoned: nobody reads any more.
+    wait_all();
+  } catch (const std::exception& why) {
+    // The communicator is poisoned: nobody reads any more. If only a group's is, ranks outside of
+    // it have not been told.
+    if (groups.split_off()) ranks.abort(why.what());
+  }
+}
+
+void sharded_optimizer::state::wait_all() {
+  queue.record().wait();
+  for (const unit_progress& u : units) u.gathered.wait();
+  for (const coded_reduction& c : coded) c.moved.wait();
+  for (const bucket_storage& b : buckets) {
+    b.reduced.wait();
+    b.exchanged.wait();
+    b.published.wait();
   }
 }
 
@@ -127,11 +158,19 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
     case purpose::optimizer:
       buckets[a.index].optimizer = make();
       break;
+    case purpose::secondary_parameter:
+      buckets[a.index].secondary = make();
+      break;
     case purpose::parameter_slot:
     case purpose::gradient_slot:
       break;  // the pools have made theirs
     case purpose::reduced_staging:
       reduced_staging[a.index] = make();
+      break;
+    case purpose::reduction_codes:
+      reduction_codes[a.index] = make();
+      coded[a.index].sent = reduction_codes[a.index].as<std::byte>();
+      coded[a.index].received = coded[a.index].sent + a.payload / 2;
       break;
     case purpose::gathered_gradient:
       gathered_gradient = make();
@@ -152,11 +191,10 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
 void sharded_optimizer::state::find_runs(std::size_t index) {
   bucket_storage& b = buckets[index];
   if (!b.shape->trainable) return;
-  const int first = b.plan->optimizer_sharded ? ranks.rank() : 0;
-  const int last = b.plan->optimizer_sharded ? ranks.rank() : ranks.size() - 1;
-  for (int rank = first; rank <= last; ++rank) {
-    const std::uint64_t base = static_cast<std::uint64_t>(rank - first) * b.shape->shard;
-    for (const partition::piece& p : layout.pieces(index, rank)) {
+  const partition::piece_run own = held(b.plan->optimizer);
+  for (int piece = own.first; piece < own.first + own.count; ++piece) {
+    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
+    for (const partition::piece& p : layout.pieces(index, piece)) {
       const int group = layout.parameter(p.parameter).group;
       const std::uint64_t offset = base + p.shard_offset;
       if (!b.runs.empty() && b.runs.back().group == group &&
@@ -171,15 +209,33 @@ void sharded_optimizer::state::find_runs(std::size_t index) {
 
 typed_span sharded_optimizer::state::full_parameters(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
-  if (!b.plan->parameter_sharded) return {b.parameter.data(), b.shape->padded, b.shape->type};
+  if (!is_sharded(b.plan->parameters)) {
+    return {b.parameter.data(), b.shape->padded, b.shape->type};
+  }
   return {parameter_slots.address(b.shape->unit) + b.plan->parameter_slot_offset, b.shape->padded,
           b.shape->type};
 }
 
-typed_span sharded_optimizer::state::own_parameters(std::size_t bucket) const noexcept {
+typed_span sharded_optimizer::state::parameters_over(std::size_t bucket,
+                                                     sharded_over over) const noexcept {
   const bucket_storage& b = buckets[bucket];
-  const typed_span resting{b.parameter.data(), b.shape->padded, b.shape->type};
-  return resting.part(b.plan->parameter_sharded ? 0 : own_offset(*b.shape), b.shape->shard);
+  const typed_span resting{b.parameter.data(), plan.elements(*b.shape, b.plan->parameters),
+                           b.shape->type};
+  const int before = held(over).first - held(b.plan->parameters).first;
+  return resting.part(static_cast<std::uint64_t>(before) * b.shape->shard,
+                      plan.elements(*b.shape, over));
+}
+
+typed_span sharded_optimizer::state::secondary_parameters(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  return {b.secondary.data(), plan.elements(*b.shape, sharded_over::group), b.shape->type};
+}
+
+typed_span sharded_optimizer::state::gathered_codes(std::size_t bucket,
+                                                    std::size_t slot) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  return {parameter_slots.memory(slot) + b.plan->parameter_codes_offset,
+          quantized_bytes(b.shape->padded, b.plan->gather_bits), dtype::byte};
 }
 
 typed_span sharded_optimizer::state::full_gradient(std::size_t bucket) const noexcept {
@@ -197,13 +253,20 @@ typed_span sharded_optimizer::state::seen_gradient(std::size_t bucket) const noe
           b.shape->type};
 }
 
-typed_span sharded_optimizer::state::reduced_shard(std::size_t bucket) const noexcept {
+typed_span sharded_optimizer::state::reduced_piece(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
+  const partition::piece_run own = held(sharded_over::world);
+  if (b.plan->update == updated_from::around) {
+    const int before = own.first - held(b.plan->optimizer).first;
+    return reduced_run(bucket).part(static_cast<std::uint64_t>(before) * b.shape->shard,
+                                    b.shape->shard);
+  }
   switch (b.plan->reduced) {
     case reduced_in::shard:
       return {b.gradient_shard.data(), b.shape->shard, b.plan->reduced_type};
     case reduced_in::own_piece:
-      return full_gradient(bucket).part(own_offset(*b.shape), b.shape->shard);
+      return full_gradient(bucket).part(static_cast<std::uint64_t>(own.first) * b.shape->shard,
+                                        b.shape->shard);
     case reduced_in::full_front:
       return {b.gradient.data(), b.shape->shard, b.plan->reduced_type};
     case reduced_in::local:
@@ -214,16 +277,33 @@ typed_span sharded_optimizer::state::reduced_shard(std::size_t bucket) const noe
   return {};
 }
 
+typed_span sharded_optimizer::state::reduced_run(std::size_t bucket) const noexcept {
+  const bucket_storage& b = buckets[bucket];
+  const std::uint64_t count = update_length(bucket);
+  switch (b.plan->reduced) {
+    case reduced_in::shard:
+      return {b.gradient_shard.data(), count, b.plan->reduced_type};
+    case reduced_in::own_piece:
+      return full_gradient(bucket).part(
+          static_cast<std::uint64_t>(held(b.plan->optimizer).first) * b.shape->shard, count);
+    case reduced_in::full_front:
+      return {b.gradient.data(), count, b.plan->reduced_type};
+    case reduced_in::local:
+    case reduced_in::nowhere:
+      break;
+  }
+  return {};
+}
+
 std::uint64_t sharded_optimizer::state::update_length(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
-  return b.plan->optimizer_sharded ? b.shape->shard : b.shape->padded;
+  return plan.elements(*b.shape, b.plan->optimizer);
 }
 
 float* sharded_optimizer::state::master(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
   if (b.plan->master) return b.optimizer.as<float>();
-  if (b.plan->parameter_sharded || !b.plan->optimizer_sharded) return b.parameter.as<float>();
-  return b.parameter.as<float>() + own_offset(*b.shape);
+  return static_cast<float*>(parameters_over(bucket, b.plan->optimizer).data);
 }
 
 float* sharded_optimizer::state::optimizer_state(std::size_t bucket, int index) const noexcept {
@@ -243,9 +323,15 @@ void sharded_optimizer::state::wait(const completion& what) {
       1e-9 * static_cast<double>(trace_clock() - begin);
 }
 
-collectives::call sharded_optimizer::state::call_of(const char* name, int tag) {
+collectives::call sharded_optimizer::state::call_of(const char* name, int tag,
+                                                    const completion& also) {
   collectives::call how;
-  how.after = queue.record();
+  if (work.place() == memory_place::host && !also.ready()) {
+    how.after = also;  // the host's own work was done when it was queued
+  } else {
+    queue.wait(also);
+    how.after = queue.record();
+  }
   how.name = name;
   how.tag = tag;
   return how;

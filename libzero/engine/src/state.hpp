@@ -2,6 +2,7 @@
 // sharded_optimizer::state: what one rank holds, and the verbs as its member functions. Each verb
 // is defined in the file of its name.
 
+#include "rank_groups.hpp"
 #include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
@@ -12,7 +13,6 @@
 #include <zero/partition/memory_plan.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,19 +35,35 @@ struct bucket_storage {
   buffer gradient;
   buffer gradient_shard;
   buffer optimizer;
+  buffer secondary;
   std::vector<update_run> runs;
-  completion reduced;    // of the latest reduction
-  completion published;  // of the latest publication
+  completion reduced;            // of the latest reduction
+  completion exchanged;          // of the latest exchange of reduced pieces
+  bool exchange_queued = false;  // in place, since the last step
+  completion published;          // of the latest publication
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
 
+// A reduction in codes, until it lands.
+struct coded_reduction {
+  std::size_t bucket = no_bucket_staged;
+  bool first = false;   // since the last step: overwrites the reduced piece
+  bool last = false;    // before the next
+  bool across = false;  // is on its way across groups
+  completion moved;     // of its latest exchange
+  std::byte* sent = nullptr;
+  std::byte* received = nullptr;
+};
+
 struct unit_progress {
-  completion gathered;  // of the latest gather into its slot
-  int calls = 0;        // of reduce since the last step
-  int reductions = 0;   // of those, carried out
-  bool zeroed = false;  // its full gradients are zero or hold this micro-batch's
-  bool open = false;    // its gradients were taken and not reduced since
+  completion gathered;     // of the latest gather into its slot
+  int calls = 0;           // of reduce since the last step
+  int reductions = 0;      // of those, carried out
+  bool zeroed = false;     // its full gradients are zero or hold this micro-batch's
+  bool open = false;       // its gradients were taken and not reduced since
+  bool coded = false;      // what was gathered last is codes still
+  bool secondary = false;  // its secondary parameters are those of this step
 };
 
 struct sharded_optimizer::state {
@@ -65,11 +81,13 @@ struct sharded_optimizer::state {
   const engine_options options;
   const partition::layout layout;
   const partition::memory_plan plan;
+  rank_groups groups;
   memory_statistics statistics;
   std::vector<bucket_storage> buckets;
   slot_pool parameter_slots;
   slot_pool gradient_slots;
   std::array<buffer, 2> reduced_staging;
+  std::array<buffer, 2> reduction_codes;
   buffer gathered_gradient;
   buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
@@ -80,8 +98,10 @@ struct sharded_optimizer::state {
   std::vector<completion> slot_reductions;   // by gradient slot: the reduction that reads it
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
-  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
-  std::size_t limit = 0;   // where this micro-batch ends in it
+  std::array<coded_reduction, 2> coded;
+  std::size_t next_coded = 0;  // the one queued longer ago, or free
+  std::size_t cursor = 0;      // the next use of plan.parameter_slots().uses expected
+  std::size_t limit = 0;       // where this micro-batch ends in it
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
@@ -94,20 +114,28 @@ struct sharded_optimizer::state {
   trace_recorder* trace = nullptr;
 
   [[nodiscard]] bool alone() const noexcept { return ranks.size() == 1; }
-  [[nodiscard]] std::uint64_t own_offset(const partition::bucket& b) const noexcept {
-    return b.shard * static_cast<std::uint64_t>(ranks.rank());
+  // This rank's pieces of what is sharded over `over`.
+  [[nodiscard]] partition::piece_run held(partition::sharded_over over) const noexcept {
+    return plan.groups().held(over, ranks.rank());
   }
 
   // ---- where things are ----
   // The full bucket as the client may see it while its unit is held.
   [[nodiscard]] typed_span full_parameters(std::size_t bucket) const noexcept;
-  // This rank's shard of the parameters, wherever they rest.
-  [[nodiscard]] typed_span own_parameters(std::size_t bucket) const noexcept;
+  // This rank's shard of the parameters if they are cut over `over`, within what rests; which is
+  // over no more ranks.
+  [[nodiscard]] typed_span parameters_over(std::size_t bucket,
+                                           partition::sharded_over over) const noexcept;
+  [[nodiscard]] typed_span secondary_parameters(std::size_t bucket) const noexcept;
+  // Of all ranks a bucket is gathered from, in a slot; bytes.
+  [[nodiscard]] typed_span gathered_codes(std::size_t bucket, std::size_t slot) const noexcept;
   // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
   [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
   [[nodiscard]] typed_span seen_gradient(std::size_t bucket) const noexcept;
-  // This rank's reduced shard; valid once landed.
-  [[nodiscard]] typed_span reduced_shard(std::size_t bucket) const noexcept;
+  // This rank's reduced piece; valid once landed.
+  [[nodiscard]] typed_span reduced_piece(std::size_t bucket) const noexcept;
+  // The run it is part of, where that is exchanged in place (updated_from::around).
+  [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
   // Array 0 is the master weights, then come the states; each as long as the update walks.
   [[nodiscard]] optim::step_decision* decision_here() const noexcept {
     return exchange.as<optim::step_decision>();
@@ -132,6 +160,10 @@ struct sharded_optimizer::state {
   void begin(pass kind);
   void gather(int unit);
   void queue_gather(int unit, std::size_t slot);
+  void decode_gathered(int unit);
+  void keep_secondary(int unit);
+  // What is queued from now on runs after every gather, so that shards may change.
+  void wait_gathered();
   void gather_ahead();
   [[nodiscard]] bool must_gather(int unit, std::size_t planned) const noexcept;
   void release(int unit);
@@ -143,6 +175,11 @@ struct sharded_optimizer::state {
   void reduce_alone(std::size_t bucket, bool first);
   void queue_reduce(std::size_t bucket, bool first);
   void land(std::size_t staging_index);
+  void queue_exchange(std::size_t bucket);
+  void queue_reduce_codes(std::size_t bucket, bool first, bool last);
+  void encode_pieces(const coded_reduction& of);
+  void send_across(coded_reduction& of);
+  void land_codes(coded_reduction& of);
   void finish_reductions();
 
   void clip(float learning_rate);
@@ -157,9 +194,11 @@ struct sharded_optimizer::state {
 
   // ---- master weights ----
   void initialize(const fill_function& fill);
-  void fill_pieces(std::size_t bucket, int rank, std::uint64_t base, const fill_function& fill);
-  [[nodiscard]] const float* read_master(std::size_t bucket, int owner, std::uint64_t at,
+  void fill_piece(std::size_t bucket, int piece, const fill_function& fill);
+  [[nodiscard]] const float* read_master(std::size_t bucket, int piece, std::uint64_t at,
                                          std::uint64_t count);
+  // What was gathered or kept of the parameters is about to be old.
+  void forget_gathered();
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
@@ -167,10 +206,13 @@ struct sharded_optimizer::state {
   void expect_none_held(const char* call) const;
 
   // ---- clocks ----
+  // Blocks until everything this rank has queued is done.
+  void wait_all();
   // What is queued from now on runs after `what`.
   void wait(const completion& what);
-  // How a collective call is queued: after everything queued so far.
-  [[nodiscard]] collectives::call call_of(const char* name, int tag);
+  // How a collective call is queued: after everything queued so far, and after `also`, for which
+  // the host does not wait.
+  [[nodiscard]] collectives::call call_of(const char* name, int tag, const completion& also = {});
   void note(phase where, int unit, std::int64_t begin);
 
  private:

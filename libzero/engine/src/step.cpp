@@ -36,11 +36,15 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
     finish_reductions();
   }
   clip(learning_rate);
-  parameter_slots.clear();  // what was gathered is about to be old
+  // Only operations over the same ranks are in order with each other.
+  wait_gathered();
+  wait_published();
+  forget_gathered();
   for (std::size_t index = 0; index < buckets.size(); ++index) {
     if (!buckets[index].shape->trainable) continue;
     update(index, learning_rate);
     publish(index);
+    buckets[index].exchange_queued = false;
   }
   for (unit_progress& unit : units) {
     unit.calls = 0;
@@ -71,13 +75,14 @@ void sharded_optimizer::state::settle() {
     all = read.data();
   }
   std::vector<int> others;
+  // Votes lie in the order of pieces, of which rank 0 owns the first.
   for (int rank = 1; rank < ranks.size(); ++rank) {
-    if (all[rank].learning_rate != all[0].learning_rate ||
-        all[rank].reductions != all[0].reductions) {
+    const optim::step_vote& vote = all[plan.groups().piece_of(rank)];
+    if (vote.learning_rate != all[0].learning_rate || vote.reductions != all[0].reductions) {
       others.push_back(rank);
     }
   }
-  const optim::step_vote& other = all[others.front()];
+  const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
   throw desync(
       "[engine.step] rank " + format_ranks(others) +
           " steps otherwise than rank 0: learning rate " + std::to_string(other.learning_rate) +

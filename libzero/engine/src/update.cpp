@@ -4,29 +4,39 @@
 
 namespace zero {
 
-using partition::reduced_in;
+using partition::sharded_over;
+using partition::updated_from;
 
 // The reduced gradient over exactly what the update walks.
 const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
-  const bucket_storage& b = buckets[index];
-  const typed_span shard = reduced_shard(index);
-  if (!b.plan->gather_gradients) return shard;
-  const typed_span own_full = full_gradient(index);
-  if (b.plan->reduced == reduced_in::own_piece) return own_full;  // gathered when it was reduced
-
-  const typed_span full = b.plan->reduced_type == b.shape->type
-                              ? own_full
-                              : typed_span{gathered_gradient.data(), b.shape->padded, dtype::fp32};
-  wait(ranks.all_gather(shard, full, call_of(name_of(phase::reduce), static_cast<int>(index))));
-  return full;
+  bucket_storage& b = buckets[index];
+  typed_span run;
+  switch (b.plan->update) {
+    case updated_from::reduced:
+      return reduced_piece(index);
+    case updated_from::around:
+      wait(b.exchanged);
+      return reduced_run(index);
+    case updated_from::full_front:
+      run = {b.gradient.data(), update_length(index), b.plan->reduced_type};
+      break;
+    case updated_from::apart:
+      run = {gathered_gradient.data(), update_length(index), b.plan->reduced_type};
+      break;
+    case updated_from::nowhere:
+      return {};
+  }
+  const auto among = plan.groups().gathers(sharded_over::world, b.plan->optimizer);
+  b.exchanged = groups.over(among).all_gather(
+      reduced_piece(index), run, call_of(name_of(phase::reduce), static_cast<int>(index)));
+  wait(b.exchanged);
+  return run;
 }
 
 void sharded_optimizer::state::update(std::size_t index, float learning_rate) {
   const bucket_storage& b = buckets[index];
   const const_typed_span gradient = update_gradient(index);
-  const typed_span parameter = b.plan->optimizer_sharded
-                                   ? own_parameters(index)
-                                   : typed_span{b.parameter.data(), b.shape->padded, b.shape->type};
+  const typed_span parameter = parameters_over(index, b.plan->optimizer);
   const verb_timer timer(*this, phase::update, b.shape->unit);
   const int states = optim::state_count(options.algorithm);
   for (const update_run& run : b.runs) {

@@ -3,8 +3,10 @@
 
 #include <zero/optim/elementwise.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 namespace zero::optim {
 
@@ -26,15 +28,24 @@ void accumulate_reference(const_typed_span in, typed_span out) {
 
 double sum_of_squares_reference(const_typed_span values) {
   detail::check_values(values);
-  std::array<double, 16> partial{};
-  for (std::size_t i = 0; i < values.count; ++i) {
-    const double value = detail::load(values, i);
-    partial[i % 16] += value * value;  // the product is exact: 2 * 24 bits fit in 53
+  std::vector<double> sums;  // of the blocks, then of their pairs
+  for (std::size_t begin = 0; begin < values.count; begin += 2048) {
+    std::array<double, 32> partial{};
+    for (std::size_t i = begin; i < std::min(begin + 2048, values.count); ++i) {
+      const double value = detail::load(values, i);
+      partial[i % 32] += value * value;  // the product is exact: 2 * 24 bits fit in 53
+    }
+    for (std::size_t width = 16; width > 0; width /= 2) {
+      for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
+    }
+    sums.push_back(partial[0]);
   }
-  for (std::size_t width = 8; width > 0; width /= 2) {
-    for (std::size_t i = 0; i < width; ++i) partial[i] += partial[i + width];
+  for (; sums.size() > 1; sums.resize((sums.size() + 1) / 2)) {
+    for (std::size_t i = 0; i < sums.size(); i += 2) {
+      sums[i / 2] = i + 1 < sums.size() ? sums[i] + sums[i + 1] : sums[i];
+    }
   }
-  return partial[0];
+  return sums.empty() ? 0.0 : sums[0];
 }
 
 }  // namespace zero::optim

@@ -37,6 +37,18 @@ class host_processor final : public processor {
     *sum += sum_of_squares(values);
   }
 
+  void quantize(const_typed_span in, int bits, std::byte* out) override {
+    optim::quantize(in, bits, out);
+  }
+  void dequantize(const std::byte* in, int terms, int bits, typed_span out,
+                  store_mode mode) override {
+    optim::dequantize(in, terms, bits, out, mode);
+  }
+  void requantize(const std::byte* in, int terms, std::uint64_t count, int bits,
+                  std::byte* out) override {
+    optim::requantize(in, terms, count, bits, out);
+  }
+
   void set(const step_vote& vote, step_vote* out) override {
     require(out != nullptr, "set without a place");
     *out = vote;

@@ -10,9 +10,20 @@
 
 namespace zero::optim::detail {
 
-inline void assign(float& to, float value) noexcept { to = value; }
-inline void assign(bf16_t& to, float value) noexcept { to = to_bf16(value); }
-inline void assign(fp16_t& to, float value) noexcept { to = to_fp16(value); }
+ZERO_HOST_DEVICE inline void assign(float& to, float value) noexcept { to = value; }
+ZERO_HOST_DEVICE inline void assign(bf16_t& to, float value) noexcept { to = to_bf16(value); }
+ZERO_HOST_DEVICE inline void assign(fp16_t& to, float value) noexcept { to = to_fp16(value); }
+
+// Whether `wide`, rounded to the type of `value`, is `value` bit for bit.
+[[nodiscard]] ZERO_HOST_DEVICE inline bool rounds_to(float wide, float value) noexcept {
+  return zero::detail::bits_of(wide) == zero::detail::bits_of(value);
+}
+[[nodiscard]] ZERO_HOST_DEVICE inline bool rounds_to(float wide, bf16_t value) noexcept {
+  return to_bf16(wide).bits == value.bits;
+}
+[[nodiscard]] ZERO_HOST_DEVICE inline bool rounds_to(float wide, fp16_t value) noexcept {
+  return to_fp16(wide).bits == value.bits;
+}
 
 // Calls f(pointer) with `data` as a pointer to the type of `type`, const as `data` is.
 template <typename F>

@@ -49,8 +49,8 @@ struct traffic {
   std::uint64_t all_reduce = 0;
   std::uint64_t broadcast = 0;
   std::uint64_t all_to_all = 0;
-  std::uint64_t calls = 0;   // operations queued, barriers included
-  std::uint64_t staged = 0;  // bytes that went through a staging copy, being foreign to memory()
+  std::uint64_t calls = 0;    // operations queued, barriers included
+  std::uint64_t staged = 0;   // bytes that went through a staging copy, being foreign to memory()
   std::uint64_t crossed = 0;  // of the bytes moved, those this rank sent to another host
 };
 
@@ -117,7 +117,7 @@ class communicator {
   // "shared_memory", "single", ...
   [[nodiscard]] virtual const char* backend() const noexcept = 0;
 
-  [[nodiscard]] const collectives::traffic& traffic() const noexcept { return traffic_; }
+  [[nodiscard]] virtual const collectives::traffic& traffic() const noexcept { return traffic_; }
 
  protected:
   explicit communicator(world w) noexcept : world_(w) {}

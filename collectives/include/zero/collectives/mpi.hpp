@@ -7,21 +7,30 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zero::collectives {
 
 [[nodiscard]] bool mpi_compiled() noexcept;
-[[nodiscard]] std::string mpi_version();  // what the MPI library says of itself, one line; "" without
+[[nodiscard]] std::string
+mpi_version();  // what the MPI library says of itself, one line; "" without
 
 struct mpi_options {
   std::uint64_t bytes_per_rank = 0;  // as in shared_memory_world::create
   // A host that has not been heard of for so long is lost, whatever its ranks compute.
   std::int64_t silence_milliseconds = 15'000;
+  // By rank of the world: ranks with different numbers are treated as if on different hosts, even
+  // if MPI finds that they share memory. Empty: as MPI finds. The same on every rank.
+  std::vector<int> hosts = {};
 };
 
 // The communicator of all ranks of MPI_COMM_WORLD. Starts MPI (thread level multiple) where nobody
-// has, and then ends it when destroyed. Collective over all ranks; blocks. Throws invalid_argument
-// without MPI or with one that lacks the thread level, out_of_memory, io_error.
+// has. Collective over all ranks; blocks. Throws invalid_argument without MPI or with one that
+// lacks the thread level, out_of_memory, io_error.
+//
+// Destroying it waits for the others to do so, for its deadline at most, and then ends MPI if it
+// was started here. After an error it waits a second at most and leaves MPI as it is: ending it
+// would wait for those who are gone.
 [[nodiscard]] std::unique_ptr<communicator> make_mpi(const mpi_options& options = {});
 
 }  // namespace zero::collectives

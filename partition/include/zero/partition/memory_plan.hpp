@@ -6,6 +6,7 @@
 
 #include <zero/base/memory_statistics.hpp>
 #include <zero/base/span.hpp>
+#include <zero/partition/group_map.hpp>
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
 #include <zero/partition/slot_plan.hpp>
@@ -26,9 +27,14 @@ struct plan_options {
   std::vector<int> forward_order;  // empty: every unit once, in order
   std::uint64_t page_bytes = 0;    // not 0: slots can be mapped, in whole pages of this size
   bool apart_from_host = false;    // the memory planned for is not the host's
+  int quantized_gather = 0;        // bits of the codes sharded parameters are gathered in; 0: none
+  int quantized_reduce = 0;        // and those gradients are reduced in
+  // Ranks that such a reduction joins first, where the policy has no groups: equal runs of
+  // consecutive ranks, one host's. Others than 2 to half the world: all ranks at once.
+  int node_ranks = 0;
 };
 
-// Where a bucket's reduced gradient shard is found.
+// Where a bucket's reduced gradient is found: the one piece this rank owns.
 enum class reduced_in : unsigned char {
   nowhere,     // not trainable
   shard,       // in a buffer of its own
@@ -37,26 +43,42 @@ enum class reduced_in : unsigned char {
   local,       // the full gradient is it: a world of one
 };
 
+// Where the update finds the reduced gradient of all that it walks: the shard of the optimizer.
+enum class updated_from : unsigned char {
+  nowhere,     // not trainable
+  reduced,     // the reduced piece is all of it
+  around,      // gathered in place: the reduced piece stands at its place in a run of them, which
+               // begins where reduced_in says a lone piece would lie
+  full_front,  // gathered to the front of the full gradient
+  apart,       // gathered into purpose::gathered_gradient, in fp32
+};
+
 struct bucket_plan {
-  bool parameter_sharded = false;  // rests as a shard, is gathered into slots
-  bool optimizer_sharded = false;
-  bool master = false;         // fp32 master weights apart from the parameters
+  sharded_over parameters = sharded_over::nobody;  // at rest; sharded ones are gathered into slots
+  sharded_over optimizer = sharded_over::nobody;   // and so what an update walks
+  bool secondary = false;                          // has secondary parameters
+  bool master = false;                             // fp32 master weights apart from the parameters
   bool full_gradient = false;  // rests in full; if not, it passes through a slot
   reduced_in reduced = reduced_in::nowhere;
+  updated_from update = updated_from::nowhere;
   dtype reduced_type = dtype::fp32;
-  bool gather_gradients = false;  // every rank updates everything: reduced shards are exchanged
-  std::uint64_t parameter_slot_offset = 0;  // bytes, in the unit's slot
+  int gather_bits = 0;  // of the codes it is gathered in; 0: as it is
+  int reduce_bits = 0;
+  std::uint64_t parameter_slot_offset = 0;   // bytes, in the unit's slot
+  std::uint64_t parameter_codes_offset = 0;  // of all ranks, behind the bucket in the same slot
   std::uint64_t gradient_slot_offset = 0;
 };
 
 enum class purpose : unsigned char {
-  parameter,          // index: bucket
-  gradient,           // index: bucket; full
-  gradient_shard,     // index: bucket; reduced
-  optimizer,          // index: bucket; master weights if any, then states, each `padded` or `shard`
-  parameter_slot,     // index: slot
-  gradient_slot,      // index: slot
+  parameter,       // index: bucket
+  gradient,        // index: bucket; full
+  gradient_shard,  // index: bucket; reduced
+  optimizer,       // index: bucket; master weights if any, then states, each as long as a shard
+  secondary_parameter,  // index: bucket; accounted as parameters, since it rests
+  parameter_slot,       // index: slot
+  gradient_slot,        // index: slot
   reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
+  reduction_codes,    // index: 0 or 1; the codes of a bucket's gradients, sent, then received
   gathered_gradient,  // one full bucket of reduced gradients in fp32
   exchange,           // what is made of the scalars of all ranks, then those
   staging,            // pieces of master weights on their way
@@ -82,11 +104,15 @@ inline constexpr std::uint64_t staging_bytes = 256 * 1024;
 
 class memory_plan {
  public:
-  // Throws invalid_argument: what check(policy) refuses, reductions < 1, prefetch < 0, a
-  // forward_order that names a unit that does not exist or leaves out one that has parameters.
+  // Throws invalid_argument: what check(policy) refuses, bits other than 0, 4 and 8 (gathers: 0
+  // and 8), codes of shards that are not whole blocks (quantized.hpp), node_ranks that do not
+  // divide the world, reductions < 1, prefetch < 0, a forward_order that names a unit that does not
+  // exist or leaves out one that has parameters.
   memory_plan(const layout& of, plan_options options);
 
   [[nodiscard]] const plan_options& options() const noexcept { return options_; }
+  // Who owns which pieces; of options().policy, resolved.
+  [[nodiscard]] const group_map& groups() const noexcept { return groups_; }
   [[nodiscard]] span<const bucket_plan> buckets() const noexcept { return buckets_; }
   [[nodiscard]] span<const allocation> allocations() const noexcept { return allocations_; }
 
@@ -102,19 +128,30 @@ class memory_plan {
     return gradient_bytes_;
   }
 
+  // Reductions in codes go within groups() first and then across; else over all ranks at once.
+  [[nodiscard]] bool reduces_in_levels() const noexcept;
+
+  // Elements of one rank's shard of a bucket.
+  [[nodiscard]] std::uint64_t elements(const bucket& b, sharded_over over) const noexcept;
+
   // Bytes by account; their sum is the peak too, since all is allocated at the start and kept.
   [[nodiscard]] memory_by_account bytes() const noexcept;
   [[nodiscard]] std::uint64_t peak() const noexcept;
 
  private:
   void plan_bucket(const layout& of, std::size_t index);
+  void plan_reduction(const bucket& b, bucket_plan& plan, bool alone) const;
   void plan_slots(const layout& of);
   void plan_storage(const layout& of);
   void plan_transients(const layout& of);
   void add(purpose what, std::size_t index, memory_account account, std::uint64_t payload,
            std::uint64_t padding = 0);
+  void add_shard(purpose what, std::size_t index, memory_account account, const bucket& b,
+                 sharded_over over, std::uint64_t bytes_each);
 
   plan_options options_;
+  sharding_policy policy_;  // resolved
+  group_map groups_;
   std::vector<bucket_plan> buckets_;
   std::vector<allocation> allocations_;
   std::vector<std::uint64_t> parameter_bytes_;

@@ -38,7 +38,7 @@ class cuda_device {
   explicit cuda_device(int ordinal);
   cuda_device(const cuda_device&) = delete;
   cuda_device& operator=(const cuda_device&) = delete;
-  // Waits for everything queued on its streams.
+  // After its streams, whose own end waits for everything queued on them.
   ~cuda_device();
 
   [[nodiscard]] int ordinal() const noexcept;
@@ -47,10 +47,15 @@ class cuda_device {
   [[nodiscard]] std::uint64_t free_bytes() const;
 
   // Device memory, from the virtual memory API: its blocks can be mapped a second time
-  // (mappings()). allocate gives zero-filled memory and blocks; throws out_of_memory.
+  // (mappings()). allocate gives zero-filled memory and blocks; throws out_of_memory. Blocks take
+  // whole granules of the device (2 MiB). deallocate, map and unmap act at once, not in the order
+  // of a stream: the host must have waited for whatever used the block or the mapping, and what
+  // uses a new mapping must be queued after map has returned.
   [[nodiscard]] memory_resource& memory() noexcept;
   // Pinned host memory that copies reach at full speed.
   [[nodiscard]] memory_resource& pinned_memory() noexcept;
+  // Bytes of pinned_memory() that the system would not pin: copies of them are slower and block.
+  [[nodiscard]] std::uint64_t unpinned_bytes() const noexcept;
 
   // A stream of its own. Completions recorded on it make streams of any device and the host wait;
   // waiting on the host has the deadline below. Must not outlive the device.

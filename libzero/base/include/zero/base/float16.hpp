@@ -2,7 +2,9 @@
 // bf16_t and fp16_t: 16-bit storage formats with exact widening and round-to-nearest-even
 // narrowing. The scalar conversions here are the reference that every vector path must equal bit
 // for bit. NaN stays NaN (quiet, sign and upper payload kept); denormals are kept, not flushed;
-// fp16 overflows to infinity.
+// fp16 overflows to infinity. The same functions serve devices.
+
+#include <zero/base/host_device.hpp>
 
 #include <cstdint>
 #include <cstring>
@@ -17,25 +19,25 @@ struct fp16_t {
 };
 
 namespace detail {
-[[nodiscard]] inline std::uint32_t bits_of(float value) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline std::uint32_t bits_of(float value) noexcept {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
-[[nodiscard]] inline float float_of(std::uint32_t bits) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline float float_of(std::uint32_t bits) noexcept {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 }  // namespace detail
 
-[[nodiscard]] inline float to_float(float value) noexcept { return value; }
+[[nodiscard]] ZERO_HOST_DEVICE inline float to_float(float value) noexcept { return value; }
 
-[[nodiscard]] inline float to_float(bf16_t value) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline float to_float(bf16_t value) noexcept {
   return detail::float_of(std::uint32_t{value.bits} << 16);
 }
 
-[[nodiscard]] inline bf16_t to_bf16(float value) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline bf16_t to_bf16(float value) noexcept {
   const std::uint32_t bits = detail::bits_of(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) {
     return {static_cast<std::uint16_t>((bits >> 16) | 0x0040u)};
@@ -43,7 +45,7 @@ namespace detail {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-[[nodiscard]] inline float to_float(fp16_t value) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline float to_float(fp16_t value) noexcept {
   const std::uint32_t sign = std::uint32_t{value.bits & 0x8000u} << 16;
   const std::uint32_t magnitude = value.bits & 0x7fffu;
   if (magnitude >= 0x7c00u) {  // infinity or NaN; hardware quiets NaN as it widens
@@ -55,7 +57,7 @@ namespace detail {
   return detail::float_of(sign | detail::bits_of(denormal));
 }
 
-[[nodiscard]] inline fp16_t to_fp16(float value) noexcept {
+[[nodiscard]] ZERO_HOST_DEVICE inline fp16_t to_fp16(float value) noexcept {
   const std::uint32_t bits = detail::bits_of(value);
   const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
   const std::uint32_t magnitude = bits & 0x7fffffffu;

@@ -49,6 +49,14 @@ struct engine_options {
   reduce_at reduction = reduce_at::micro_batch;
   partition::layout_kind layout = partition::layout_kind::flat;
   std::uint64_t resident_bytes = 0;  // parameters up to this size are never sharded; bytes
+  // Bits of the codes (optim/quantize.hpp) in which sharded parameters are gathered, 8, and
+  // gradients reduced, 4 or 8; 0: as they are. What is gathered is then within half a scale of what
+  // rests, alike on all ranks; a reduction rounds twice where ranks are in groups, else once.
+  int quantized_gather = 0;
+  int quantized_reduce = 0;
+  // Ranks that such a reduction joins first where the policy has no groups: equal runs of
+  // consecutive ranks. 0: those of one host, if hosts are such runs; else all ranks at once.
+  int node_ranks = 0;
 
   // ---- performance ----
   int prefetch = 1;  // units gathered ahead of the one in use; 0 gathers on demand

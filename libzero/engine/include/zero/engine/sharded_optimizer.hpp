@@ -20,12 +20,14 @@
 #include <zero/engine/options.hpp>
 #include <zero/engine/reports.hpp>
 #include <zero/optim/processor.hpp>
+#include <zero/partition/communication_plan.hpp>
 #include <zero/partition/layout.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zero {
 
@@ -102,7 +104,8 @@ class sharded_optimizer {
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
-  // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this.
+  // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this;
+  // groups of ranks are split from it with the deadline that it has now.
   // Parameters are zero until initialize().
   sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
                     engine_options options);
@@ -186,13 +189,27 @@ class sharded_optimizer {
   [[nodiscard]] seconds_by_phase seconds() const noexcept;
   [[nodiscard]] schedule_report schedule() const noexcept;
   [[nodiscard]] std::uint64_t allocations() const noexcept;
-  // Records the verbs on the compute lane. nullptr stops.
+  // Of the communicator this was made with and of those split from it for groups of ranks. Blocks
+  // until what this rank has queued is done, and throws what that failed with.
+  [[nodiscard]] collectives::traffic traffic() const;
+  // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
+  // off. nullptr stops. Blocks until what this rank has queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
 
   // Bytes by class that a rank of such a run would hold, without allocating anything.
   [[nodiscard]] static memory_report predict(const partition::model_spec& model,
                                              const engine_options& options, int world_size,
                                              memory_place place = memory_place::host);
+  // The collective operations of one step of `accumulate` micro-batches that keeps to the
+  // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
+  // options.node_ranks counts as it is: 0 is all ranks at once.
+  [[nodiscard]] static partition::communication_plan predict_communication(
+      const partition::model_spec& model, const engine_options& options, int world_size);
+  // Of those, bytes that `rank` sends to other hosts; rank r of the world is on host_of_rank[r].
+  [[nodiscard]] static std::uint64_t predict_crossing(const partition::model_spec& model,
+                                                      const engine_options& options,
+                                                      const std::vector<int>& host_of_rank,
+                                                      int rank);
 
  private:
   friend class gathered_unit;

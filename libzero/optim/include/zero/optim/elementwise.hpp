@@ -21,10 +21,12 @@ void accumulate(const_typed_span in, typed_span out);
 // in is fp32, bf16 or fp16.
 void adopt(const_typed_span in, float* master);
 
-// Sum of squares in fp64. The order is fixed: 16 partial sums over elements i mod 16, then a
-// pairwise sum of those (each of the first 8 plus the one 8 further, then 4, 2, 1); so it does not
-// depend on the vector width. Not finite if any element is not finite; never overflows for finite
-// fp32 input.
+// Sum of squares in fp64. The order is fixed, so that it depends neither on the vector width nor on
+// how many threads of a device work at it: blocks of 2048 elements, each by 32 partial sums over
+// its elements i mod 32, then a pairwise sum of those (each of the first 16 plus the one 16
+// further, then 8, 4, 2, 1); then the blocks' sums in neighbouring pairs, the sums of those again,
+// until one is left (one without a neighbour goes up as it is). Not finite if any element is not
+// finite; never overflows for finite fp32 input.
 [[nodiscard]] double sum_of_squares(const_typed_span values);
 
 void convert_reference(const_typed_span in, typed_span out);

@@ -11,6 +11,7 @@
 #include <zero/base/stream.hpp>
 #include <zero/base/typed_span.hpp>
 #include <zero/optim/decision.hpp>
+#include <zero/optim/quantize.hpp>
 #include <zero/optim/update.hpp>
 
 #include <cstddef>
@@ -48,6 +49,13 @@ class processor {
   virtual void adopt(const_typed_span in, float* master) = 0;
   // *sum = *sum + sum_of_squares(values), the sum in the order elementwise.hpp fixes.
   virtual void add_squares(const_typed_span values, double* sum) = 0;
+
+  // ---- codes: as in quantize.hpp ----
+  virtual void quantize(const_typed_span in, int bits, std::byte* out) = 0;
+  virtual void dequantize(const std::byte* in, int terms, int bits, typed_span out,
+                          store_mode mode) = 0;
+  virtual void requantize(const std::byte* in, int terms, std::uint64_t count, int bits,
+                          std::byte* out) = 0;
 
   // ---- a step: as in decision.hpp and update.hpp ----
   // `votes` and `decision` lie here. set: *out = vote.

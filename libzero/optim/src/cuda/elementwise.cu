@@ -1,0 +1,47 @@
+// Casts and sums of two flat ranges.
+#include "flat_launch.cuh"
+#include "flat_passes.hpp"
+
+namespace zero::optim::kernels {
+namespace {
+
+// Calls f(in, out) with pointers to the types of the spans' elements.
+template <typename F>
+void with_types(const_typed_span in, typed_span out, const F& f) {
+  detail::with_type(in.type, in.data, [&](const auto* from) {
+    detail::with_type(out.type, out.data, [&](auto* to) { f(from, to); });
+  });
+}
+
+template <class In, class Out>
+detail::flat_cut cut_of(std::size_t count, const In* in, const Out* out) {
+  detail::flat_cutter cutter(count);
+  cutter.align(in, sizeof(In));
+  cutter.align(out, sizeof(Out));
+  return cutter.cut();
+}
+
+}  // namespace
+
+void convert(const queue_of& queue, const_typed_span in, typed_span out) {
+  with_types(in, out, [&]<class In, class Out>(const In* from, Out* to) {
+    launch_pass(queue, "convert", detail::element_convert<In, Out>{from, to},
+                cut_of(in.count, from, to));
+  });
+}
+
+void accumulate(const queue_of& queue, const_typed_span in, typed_span out) {
+  with_types(in, out, [&]<class In, class Out>(const In* from, Out* to) {
+    launch_pass(queue, "accumulate", detail::element_accumulate<In, Out>{from, to},
+                cut_of(in.count, from, to));
+  });
+}
+
+void adopt(const queue_of& queue, const_typed_span in, float* master) {
+  detail::with_type(in.type, in.data, [&]<class In>(const In* from) {
+    launch_pass(queue, "adopt", detail::element_adopt<In>{from, master},
+                cut_of(in.count, from, master));
+  });
+}
+
+}  // namespace zero::optim::kernels
