@@ -117,6 +117,14 @@ void record_store::transfers::collect(transfer_queue::wait_for how) {
 // Memory is the caller's again when the error is thrown: what is under way is waited for first.
 void record_store::transfers::throw_error() {
   while (queue_.under_way() > 0 && !engine_failed_) collect(transfer_queue::wait_for::one);
+  if (!drained_ && !engine_failed_) {
+    drained_ = true;  // who did not answer in twice the time is not asked again
+    try {
+      queue_.drain();
+    } catch (const error&) {  // the engine itself; the first error is the one that counts
+      engine_failed_ = true;
+    }
+  }
   std::rethrow_exception(error_);
 }
 

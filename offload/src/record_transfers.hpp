@@ -94,7 +94,8 @@ class record_store::transfers final : public completion_source {
   std::uint64_t settled_ = 0;
   direction_count read_;
   direction_count written_;
-  std::exception_ptr error_;    // the first
+  std::exception_ptr error_;  // the first
+  bool drained_ = false;
   bool engine_failed_ = false;  // it is of no use any more
 };
 

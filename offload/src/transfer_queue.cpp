@@ -156,4 +156,14 @@ std::size_t transfer_queue::finish(span<transfer_outcome> outcomes, wait_for how
   return count;
 }
 
+bool transfer_queue::drain() {
+  const auto held = [&] {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [](const slot& s) { return s.held && s.now != phase::in_engine; });
+  };
+  const auto until = clock::now() + deadline_;
+  while (held() && clock::now() < until) work_engine(until);
+  return !held();
+}
+
 }  // namespace zero::offload

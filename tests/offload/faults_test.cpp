@@ -30,7 +30,7 @@ const std::vector<std::uint64_t> sizes{5000, 4096, 20011, 8192, 1};
 constexpr std::uint64_t generations = 3;
 // Deadlines of a store: what is to run into one has a short one, the rest none that a slow machine
 // could reach.
-constexpr std::chrono::nanoseconds shortly = 60ms, patiently = 30s;
+constexpr std::chrono::nanoseconds shortly = 30ms, patiently = 30s;
 
 struct outcome {
   std::optional<error_class> failed;
@@ -41,16 +41,15 @@ struct outcome {
 };
 
 // Writes every record and reads it back, generation after generation, several under way.
-void write_and_read(record_store& store, bool& wrong) {
+void write_and_read(record_store& store, unsigned char* memory, bool& wrong) {
   const record_layout& layout = store.layout();
-  const aligned_memory memory(layout.bytes());
-  const auto at = [&](std::size_t i) { return memory.get() + layout[i].offset; };
+  const auto at = [&](std::size_t i) { return memory + layout[i].offset; };
   for (std::uint64_t generation = 1; generation <= generations; ++generation) {
     for (std::size_t i = 0; i < sizes.size(); ++i) fill(at(i), sizes[i], i, generation);
     completion done;
     for (std::size_t i = 0; i < sizes.size(); ++i) done = store.write(i, at(i), generation);
     done.wait();
-    std::fill_n(memory.get(), layout.bytes(), static_cast<unsigned char>(0x77));
+    std::fill_n(memory, layout.bytes(), static_cast<unsigned char>(0x77));
     std::vector<completion> reads;
     for (std::size_t i = 0; i < sizes.size(); ++i) reads.push_back(store.read(i, at(i)));
     for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -63,11 +62,13 @@ void write_and_read(record_store& store, bool& wrong) {
 outcome run(disk_engine_kind kind, const fault_plan& plan, std::chrono::nanoseconds deadline) {
   const scratch_directory scratch;
   outcome out;
+  // Before the store, so that it outlives what a store that timed out may have left under way.
+  const aligned_memory memory(record_layout(sizes).bytes());
   auto failing = make_failing_disk(make_disk_engine(kind, {3, 2, 1000ms}), plan);
   record_store store(std::move(failing.engine), swap_file(scratch.path()), sizes,
                      {"states of host 3", deadline});
   try {
-    write_and_read(store, out.wrong_bytes);
+    write_and_read(store, memory.get(), out.wrong_bytes);
   } catch (const corrupt_data& found) {
     out.failed = found.kind();
     out.text = found.what();
@@ -78,8 +79,9 @@ outcome run(disk_engine_kind kind, const fault_plan& plan, std::chrono::nanoseco
   }
   out.spoiled = failing.where->spoiled();
   if (out.failed) {  // and it stays so, and the memory is the caller's again
-    EXPECT_EQ(failing.where->outstanding(), 0U);
-    const aligned_memory memory(store.layout().largest());
+    if (out.error_number != ETIMEDOUT) {
+      EXPECT_EQ(failing.where->outstanding(), 0U);
+    }
     EXPECT_THROW((void)store.write(0, memory.get(), 9), error);
   }
   return out;
@@ -127,7 +129,12 @@ class faults : public ::testing::TestWithParam<parameters> {
     const auto& [fault, kind] = GetParam();
     const auto begin = std::chrono::steady_clock::now();
     const bool late = !harmless && fault.error_number == ETIMEDOUT;
-    const outcome out = run(kind, plan, late ? shortly : patiently);
+    outcome out = run(kind, plan, late ? shortly : patiently);
+    // Where the machine is too busy to get as far as the fault in time, time is what it needs.
+    for (auto longer = 8 * shortly; out.spoiled == 0 && longer < patiently; longer *= 8) {
+      ASSERT_FALSE(out.wrong_bytes);
+      out = run(kind, plan, longer);
+    }
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
     ASSERT_GT(out.spoiled, 0U);
     ASSERT_FALSE(out.wrong_bytes);

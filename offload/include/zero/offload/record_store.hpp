@@ -74,7 +74,7 @@ class record_store {
   // corrupt_data if what was read is not what was written last; io_error with its errno if the
   // system refused (ENODATA: nothing was moved; ETIMEDOUT: the deadline passed). Each names label,
   // record, file and offset. Nothing is under way any more when it is thrown, unless the system
-  // did not answer until the deadline: then it may still use the memory.
+  // did not answer within twice the deadline: then it may still use the memory.
 
   // The generation a record was last written with. Precondition: it was written.
   [[nodiscard]] std::uint64_t generation(std::size_t record) const;

@@ -50,6 +50,10 @@ class transfer_queue {
   enum class wait_for : unsigned char { none, one };
   [[nodiscard]] std::size_t finish(span<transfer_outcome> outcomes, wait_for how);
 
+  // Waits for what the engine still has of transfers that timed out, one deadline at most. True if
+  // it has nothing any more, so that no memory is in use but that of transfers under way.
+  bool drain();
+
   [[nodiscard]] disk_engine& engine() noexcept { return *engine_; }
 
  private:
