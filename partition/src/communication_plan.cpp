@@ -118,14 +118,26 @@ const char* name_of(transfer what) noexcept {
   return "unknown";
 }
 
+collective planned_operation::kind() const noexcept {
+  if (what != transfer::reduce && what != transfer::reduce_on) return collective::all_gather;
+  return type == dtype::byte ? collective::all_to_all : collective::reduce_scatter;
+}
+
 communication_volume communication_plan::step() const noexcept {
   communication_volume sum;
   for (const planned_operation& o : operations) {
-    const bool reduces = o.what == transfer::reduce || o.what == transfer::reduce_on;
-    std::uint64_t& kind = !reduces                ? sum.all_gather
-                          : o.type == dtype::byte ? sum.all_to_all
-                                                  : sum.reduce_scatter;
-    kind += o.times * o.bytes();
+    const std::uint64_t bytes = o.times * o.bytes();
+    switch (o.kind()) {
+      case collective::all_gather:
+        sum.all_gather += bytes;
+        break;
+      case collective::reduce_scatter:
+        sum.reduce_scatter += bytes;
+        break;
+      case collective::all_to_all:
+        sum.all_to_all += bytes;
+        break;
+    }
     sum.calls += o.times;
   }
   return sum;

@@ -65,6 +65,22 @@ TEST(Verdict, NamesTheRunWithOtherParameters) {
   EXPECT_NE(found[0].find("ff112233445566778899aabbccddeeff"), std::string::npos);
 }
 
+TEST(Verdict, ComparesRunsThatGatherAlike) {
+  json runs = json::array({run_of(0), run_of(2), run_of(3), run_of(3)});
+  for (const std::size_t i : {2, 3}) {
+    runs[i]["quantize_gather"] = 8;
+    runs[i]["parameters_digest"] = "ff112233445566778899aabbccddeeff";
+  }
+  EXPECT_TRUE(differences(runs).empty());
+  EXPECT_EQ(count_of_equal(runs), "2 runs, and in 2 runs that gathered them in codes");
+  EXPECT_EQ(count_of_equal(json::array({run_of(1)})), "1 run");
+  runs[3]["parameters_digest"] = runs[0]["parameters_digest"];
+  EXPECT_EQ(differences(runs).size(), 1U);
+  runs[2]["quantize_gather"] = 0;
+  runs[3].erase("quantize_gather");
+  EXPECT_EQ(differences(runs).size(), 1U);
+}
+
 TEST(Verdict, NamesTheRankAndAccountThatWasNotPredicted) {
   json runs = json::array({run_of(0), run_of(2)});
   runs[1]["memory"][1]["measured"]["buffers"] = (512 << 10) + 1;

@@ -60,6 +60,8 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
                         "--seed=18446744073709551615",
                         "--dtype=fp16",
                         "--gradient-dtype=same",
+                        "--quantize-gather=8",
+                        "--quantize-reduce=4",
                         "--optimizer=lion",
                         "--learning-rate=0.1",
                         "--schedule=cosine",

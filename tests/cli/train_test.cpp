@@ -140,16 +140,6 @@ TEST_F(Train, LaunchedRanksAreTheRanksItStartsItself) {
   EXPECT_EQ(lines_of("launched").size(), 3U);
 }
 
-TEST_F(Train, AGroupIsTheRanksOfTheLaunchersHost) {
-  const std::vector<std::string> options{"--steps", "2", "--stage", "hybrid", "--text", at("text")};
-  const ran r = run(joined(
-      {ZERO_COMMAND, "launch", "-n", "4", "--", "sh", "-c", "LOCAL_WORLD_SIZE=2 exec \"$@\"", "sh"},
-      command("train", joined(options, {"--json", at("run")}))));
-  ASSERT_EQ(r.exit_code, 0) << r.errors;
-  EXPECT_EQ(lines_of("run").back().at("shard_group"), 2);
-  EXPECT_EQ(lines_of("run").back().at("policy"), "hybrid");
-}
-
 TEST_F(Train, GoesOnFromWhatItExported) {
   ASSERT_EQ(zero("train",
                  {"--steps", "3", "--ranks", "2", "--stage", "3", "--export", at("a.safetensors")})
@@ -312,42 +302,6 @@ TEST_F(Train, ComparesEveryStageBitForBit) {
   EXPECT_NE(r.output.find("a b/c/compare.json"), std::string::npos) << r.output;
   EXPECT_EQ(files(), (std::set<std::string>{"text", "a b"}));
   EXPECT_TRUE(all_gone(mark_, 1));
-}
-
-TEST_F(Train, ComparesGroupsOfRanksAndPredictsEveryByteTheySay) {
-  for (const char* group : {"", "2"}) {
-    std::vector<std::string> options{
-        "--ranks",  "4",       "--stages",     "0,3,hybrid,mics,hybrid1,hpz",
-        "--steps",  "3",       "--batch",      "8",
-        "--dtype",  "bf16",    "--prefetch",   "2",
-        "--output", at("out"), "--accumulate", "2"};
-    if (*group != '\0') options = joined(options, {"--shard-group", group});
-    const ran r = zero("compare", options);
-    ASSERT_EQ(r.exit_code, 0) << r.errors;
-    std::ifstream file(at("out/compare.json"));
-    const json runs = json::parse(file).at("runs");
-    ASSERT_EQ(runs.size(), 6U);
-    const std::vector<std::string> names{"0", "3", "hybrid", "mics", "hybrid1", "hpz"};
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      const json& run = runs.at(i);
-      EXPECT_EQ(run.at("policy"), names[i]);
-      EXPECT_EQ(run.at("stage"), i == 0 ? 0 : 3);
-      if (i < 2) {
-        EXPECT_TRUE(run.at("shard_group").is_null());
-      } else {
-        EXPECT_EQ(run.at("shard_group"), *group == '\0' ? 4 : 2);
-      }
-      EXPECT_EQ(run.at("parameters_digest"), runs.at(0).at("parameters_digest"));
-      ASSERT_EQ(run.at("communication").size(), 4U);
-      for (const json& rank : run.at("communication")) {
-        for (const auto& [what, bytes] : rank.at("predicted").items()) {
-          EXPECT_EQ(rank.at(what), bytes) << names[i] << " " << what;
-          // There is one host, and nothing goes in codes.
-          EXPECT_EQ(bytes.get<std::uint64_t>() > 0, what != "crossed" && what != "all_to_all");
-        }
-      }
-    }
-  }
 }
 
 TEST_F(Train, ComparisonOfUnreadableTextLeavesNothing) {

@@ -36,7 +36,9 @@ install_library() {
       # Linking is what is tested: unoptimised, vector code for one target only, to compile fast.
       cmake -S "$root" -B "$from" -G "$(cached CMAKE_GENERATOR)" -DBUILD_SHARED_LIBS=$shared \
         -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-DHWY_COMPILE_ONLY_STATIC -DZERO_WERROR=ON \
-        -DZERO_TESTS=OFF -DZERO_BENCH=OFF -DZERO_CLI=OFF
+        -DZERO_TESTS=OFF -DZERO_BENCH=OFF -DZERO_CLI=OFF \
+        -DZERO_CUDA="$(cached ZERO_CUDA)" -DZERO_NCCL="$(cached ZERO_NCCL)" \
+        -DZERO_CUDA_ARCHITECTURES=90-real
       cmake --build "$from"
       ;;
   esac

@@ -73,8 +73,8 @@ int conclude(const json& report, const std::string& folder) {
   fmt::print("{}\n", format_table(runs));
   const std::vector<std::string> found = differences(runs);
   if (found.empty()) {
-    fmt::print("The same parameters, bit for bit, in {} run{}; every memory prediction held.\n",
-               runs.size(), runs.size() == 1 ? "" : "s");
+    fmt::print("The same parameters, bit for bit, in {}; every memory prediction held.\n",
+               count_of_equal(runs));
   }
   fmt::print("{}/{}\n", folder, file_name);
   std::fflush(stdout);

@@ -38,7 +38,7 @@ void compare_memory(const json& run, std::vector<std::string>& found) {
 double moved(const json& run) {
   const json& first = run.at("communication").at(0);
   return number(first.at("all_gather")) + number(first.at("reduce_scatter")) +
-         number(first.at("all_reduce"));
+         number(first.at("all_reduce")) + number(first.value("all_to_all", json(0)));
 }
 
 // "predicted | measured" in MiB, of the rank that holds most.
@@ -62,6 +62,14 @@ namespace {
 // Reports of before there were other rows have the stage alone.
 std::string policy_of_run(const json& run) {
   return run.value("policy", fmt::to_string(run.at("stage").get<int>()));
+}
+
+int gather_bits(const json& run) { return run.value("quantize_gather", 0); }
+
+// A run that gathers its parameters in codes computes with other values than one that does not.
+const json& comparable_run(const json& runs, const json& to) {
+  return *std::find_if(runs.begin(), runs.end(),
+                       [&](const json& run) { return gather_bits(run) == gather_bits(to); });
 }
 
 // "3", "hybrid/2".
@@ -91,7 +99,7 @@ std::string describe_text(const json& text) {
 std::vector<std::string> differences(const json& runs) {
   std::vector<std::string> found;
   for (const json& run : runs) {
-    const json& first = runs.front();
+    const json& first = comparable_run(runs, run);
     if (run.at("parameters_digest") != first.at("parameters_digest")) {
       found.push_back(fmt::format("{}: parameters {} are not {} of {}", name_of_run(run),
                                   run.at("parameters_digest").get<std::string>(),
@@ -101,6 +109,15 @@ std::vector<std::string> differences(const json& runs) {
     compare_memory(run, found);
   }
   return found;
+}
+
+std::string count_of_equal(const json& runs) {
+  const auto text = [](std::ptrdiff_t n) { return fmt::format("{} run{}", n, n == 1 ? "" : "s"); };
+  const auto coded =
+      std::count_if(runs.begin(), runs.end(), [](const json& run) { return gather_bits(run) > 0; });
+  const auto plain = static_cast<std::ptrdiff_t>(runs.size()) - coded;
+  if (coded == 0 || plain == 0) return text(plain + coded);
+  return fmt::format("{}, and in {} that gathered them in codes", text(plain), text(coded));
 }
 
 std::string format_table(const json& runs) {

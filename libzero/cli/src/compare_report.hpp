@@ -11,8 +11,12 @@
 namespace zero::cli {
 
 // One line for each way in which the runs do not keep the promise: parameters that are not the
-// same bits as the first run's, bytes that are not what was predicted. Empty: all is well.
+// same bits as those of the first run that gathers them alike, bytes that are not what was
+// predicted. Empty: all is well.
 [[nodiscard]] std::vector<std::string> differences(const nlohmann::ordered_json& runs);
+
+// "4 runs"; "3 runs, and in 1 run that gathered them in codes".
+[[nodiscard]] std::string count_of_equal(const nlohmann::ordered_json& runs);
 
 // Two tables, one row a run: speed and digest; memory predicted and measured.
 [[nodiscard]] std::string format_table(const nlohmann::ordered_json& runs);

@@ -53,6 +53,9 @@ engine_options engine_options_of(const train_options& options) {
   engine_options engine;
   engine.policy = partition::policy_of_name(options.stage, o.shard_group.value_or(0));
   engine.gradients = o.gradient_dtype;
+  engine.quantized_gather = o.quantize_gather;
+  engine.quantized_reduce = o.quantize_reduce;
+  if (o.quantize_reduce > 0) engine.node_ranks = o.shard_group.value_or(0);
   engine.algorithm = o.optimizer;
   engine.groups = groups_of(o);
   engine.clip_norm = o.clip_norm;

@@ -67,6 +67,7 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                       {{"all_gather", own.planned.all_gather},
                                        {"reduce_scatter", own.planned.reduce_scatter},
                                        {"all_to_all", own.planned.all_to_all},
+                                       {"all_to_all", own.planned.all_to_all},
                                        {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
     // No tier but the one state is used in exists in this build, so nothing moves between tiers.
@@ -177,6 +178,8 @@ json run_line(const finished_run& run) {
   const int sequence = sequence_of(o, model);
   const partition::sharding_policy policy =
       partition::policy_of_name(run.options->stage, o.shard_group.value_or(0));
+  const int world = static_cast<int>(run.ranks.size());
+  const bool gathers = world > 1 && is_sharded(partition::resolved(policy, world).parameters);
   json line{{"schema", "zero.run/1"},
             {"model", model_json(model)},
             {"text", text_json(*run.text)},
@@ -187,6 +190,8 @@ json run_line(const finished_run& run) {
             {"ranks", run.ranks.size()},
             {"dtype", name_of(o.dtype)},
             {"gradient_dtype", o.gradient_dtype == gradient_storage::fp32 ? "fp32" : "same"},
+            {"quantize_gather", gathers ? o.quantize_gather : 0},
+            {"quantize_reduce", world > 1 ? o.quantize_reduce : 0},
             {"optimizer", name_of(o.optimizer)},
             {"accumulate", o.accumulate},
             {"batch", o.batch},

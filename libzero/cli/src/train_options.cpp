@@ -95,6 +95,12 @@ void add_arithmetic(option_set& set, common_options& o) {
                  o.gradient_dtype,
                  names_of<gradient_storage>{{"fp32", gradient_storage::fp32},
                                             {"same", gradient_storage::same}}));
+  set.add(choice("quantize-gather", "bits of the codes sharded parameters are gathered in",
+                 o.quantize_gather, names_of<int>{{"off", 0}, {"8", 8}}));
+  set.add(choice("quantize-reduce",
+                 "bits of the codes gradients are summed over ranks in, within groups of "
+                 "--shard-group first",
+                 o.quantize_reduce, names_of<int>{{"off", 0}, {"4", 4}, {"8", 8}}));
   set.add(choice("optimizer", "update rule", o.optimizer,
                  named({algorithm::adamw, algorithm::adam, algorithm::sgd, algorithm::lion,
                         algorithm::adagrad})));
@@ -137,9 +143,11 @@ void add_memory(option_set& set, common_options& o) {
                                                   {"whole", partition::layout_kind::whole}}));
   set.add(
       bytes("resident-bytes", "parameters up to this size are never sharded", o.resident_bytes));
-  set.add(whole("shard-group", "RANKS",
-                "ranks of a group, for stages that have groups (default those of a host)",
-                o.shard_group, {1, 1U << 20}));
+  set.add(
+      whole("shard-group", "RANKS",
+            "ranks of a group, for stages that have groups and --quantize-reduce (default those of "
+            "a host)",
+            o.shard_group, {1, 1U << 20}));
   set.add(switch_on("recompute", "compute activations again in the backward, to keep fewer",
                     o.recompute));
   set.add(switch_on("offload-activations",

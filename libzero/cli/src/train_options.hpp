@@ -49,6 +49,8 @@ struct common_options {
   // ---- arithmetic ----
   zero::dtype dtype = zero::dtype::fp32;
   gradient_storage gradient_dtype = gradient_storage::fp32;
+  int quantize_gather = 0;  // bits of codes; 0: none
+  int quantize_reduce = 0;
   optim::algorithm optimizer = optim::algorithm::adamw;
   double learning_rate = 3e-4;
   optim::decay_shape schedule = optim::decay_shape::cosine;

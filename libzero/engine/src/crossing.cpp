@@ -39,10 +39,8 @@ std::uint64_t crossing_of(const partition::planned_operation& o,
   what.count = o.count / static_cast<std::uint64_t>(o.ranks);
   what.in = o.type;
   what.out = o.shard_type;
-  const bool reduces =
-      o.what == partition::transfer::reduce || o.what == partition::transfer::reduce_on;
-  if (reduces && o.type == dtype::byte) what.kind = collectives::moving::all_to_all;  // codes
-  if (!reduces || o.type == dtype::byte) {
+  if (o.kind() == partition::collective::all_to_all) what.kind = collectives::moving::all_to_all;
+  if (o.kind() != partition::collective::reduce_scatter) {
     return o.times * collectives::bytes_crossing_from(ranks, what, number);
   }
   what.kind = collectives::moving::reduce_scatter;  // the first sum is written, others are added
@@ -61,11 +59,13 @@ std::uint64_t sharded_optimizer::predict_crossing(const partition::model_spec& m
     throw invalid_argument("[engine.predict_crossing] rank " + std::to_string(rank) + " of " +
                            std::to_string(world_size));
   }
-  const partition::layout layout(model, layout_options_of(options, world_size));
-  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
+  engine_options resolved = options;
+  if (resolved.node_ranks == 0) resolved.node_ranks = ranks_of_a_host(host_of_rank);
+  const partition::layout layout(model, layout_options_of(resolved, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(resolved, memory_place::host));
   const group_map& map = plan.groups();
   std::uint64_t sum = 0;
-  for (const auto& o : partition::plan_communication(layout, plan, options.accumulate).operations) {
+  for (const auto& o : plan_communication(layout, plan, resolved.accumulate).operations) {
     sum += crossing_of(o, hosts_of(map, o.among, rank, host_of_rank), map.number_in(o.among, rank));
   }
   return sum;

@@ -6,6 +6,17 @@ namespace zero {
 
 using partition::rank_group;
 
+int ranks_of_a_host(span<const int> host_of_rank) noexcept {
+  const std::size_t world = host_of_rank.size();
+  std::size_t count = 1;
+  while (count < world && host_of_rank[count] == host_of_rank[0]) ++count;
+  for (std::size_t rank = 1; rank < world; ++rank) {
+    const bool as_before = host_of_rank[rank] == host_of_rank[rank - 1];
+    if (as_before == (rank % count == 0)) return 0;
+  }
+  return world % count == 0 ? static_cast<int>(count) : 0;
+}
+
 void rank_groups::connect(const partition::group_map& map,
                           const partition::communication_plan& plan) {
   const int rank = all_.rank();

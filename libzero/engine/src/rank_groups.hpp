@@ -4,6 +4,7 @@
 // One thread, as a communicator. Operations of different groups are not ordered with each other:
 // what needs the result of another group's operation says so by its completion.
 
+#include <zero/base/span.hpp>
 #include <zero/collectives/communicator.hpp>
 #include <zero/partition/communication_plan.hpp>
 
@@ -11,6 +12,10 @@
 #include <memory>
 
 namespace zero {
+
+// Of one host, where all hosts are runs of as many consecutive ranks; else 0. Rank r of the world
+// is on host_of_rank[r].
+[[nodiscard]] int ranks_of_a_host(span<const int> host_of_rank) noexcept;
 
 class rank_groups {
  public:

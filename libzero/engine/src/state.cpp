@@ -42,21 +42,12 @@ partition::layout_options layout_options_of(const engine_options& options, int w
 
 namespace {
 
-// Of one host, if all hosts are runs of as many ranks; else 0.
-int ranks_of_a_host(const collectives::communicator& ranks) {
-  int count = 1;
-  while (count < ranks.size() && ranks.host_of(count) == ranks.host_of(0)) ++count;
-  for (int rank = 0; rank < ranks.size(); ++rank) {
-    const bool as_the_last = rank > 0 && ranks.host_of(rank) == ranks.host_of(rank - 1);
-    if (as_the_last != (rank % count != 0)) return 0;
-  }
-  return ranks.size() % count == 0 ? count : 0;
-}
-
 engine_options checked(engine_options options, const partition::model_spec& model,
                        const collectives::communicator& ranks) {
   if (options.quantized_reduce > 0 && options.node_ranks == 0) {
-    options.node_ranks = ranks_of_a_host(ranks);
+    std::vector<int> hosts;
+    for (int rank = 0; rank < ranks.size(); ++rank) hosts.push_back(ranks.host_of(rank));
+    options.node_ranks = ranks_of_a_host(hosts);
   }
   if (!(options.clip_norm >= 0)) {
     throw invalid_argument("[engine] clip_norm must be 0 or more");

@@ -26,6 +26,9 @@ enum class transfer : unsigned char {
 };
 [[nodiscard]] const char* name_of(transfer what) noexcept;
 
+// How bytes travel for it.
+enum class collective : unsigned char { all_gather, reduce_scatter, all_to_all };
+
 struct planned_operation {
   transfer what = transfer::gather;
   rank_group among = rank_group::world;
@@ -37,6 +40,7 @@ struct planned_operation {
   std::uint64_t times = 0;         // in a step
 
   [[nodiscard]] std::uint64_t bytes() const noexcept { return count * size_of(type); }
+  [[nodiscard]] collective kind() const noexcept;
 };
 
 // Bytes of one rank, the full buffer of each operation, as nccl-tests counts them.

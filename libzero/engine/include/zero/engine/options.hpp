@@ -55,7 +55,8 @@ struct engine_options {
   int quantized_gather = 0;
   int quantized_reduce = 0;
   // Ranks that such a reduction joins first where the policy has no groups: equal runs of
-  // consecutive ranks. 0: those of one host, if hosts are such runs; else all ranks at once.
+  // consecutive ranks. 0: those of one host, if hosts are such runs; else, and where nothing is
+  // known of hosts, all ranks at once.
   int node_ranks = 0;
 
   // ---- performance ----

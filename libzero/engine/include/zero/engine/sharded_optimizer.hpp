@@ -142,7 +142,8 @@ class sharded_optimizer {
   [[nodiscard]] unit_gradients gradients(int unit);
 
   // Says that this rank's gradients of the unit are final for this micro-batch and queues their
-  // reduction: the sum over ranks and over reductions since the last step. Does not block. A unit
+  // reduction: the sum over ranks and over reductions since the last step. Does not block, but in
+  // codes (quantized_reduce) for the exchange of the unit reduced before, on the host. A unit
   // never reduced in a step has gradient 0. Throws invalid_argument past options.accumulate.
   void reduce(int unit);
 

@@ -1,5 +1,5 @@
 #pragma once
-// quantize: elements as 4- or 8-bit codes for the way between ranks, in blocks that share a scale.
+// quantize: elements as 4- or 8-bit codes for the way to others, in blocks that share a scale.
 //
 // A block is 128 codes of `bits` bits and then its scale in fp32; with 4 bits, byte j holds element
 // j in its lower half and element j + 64 in its upper. A run whose count is a multiple of 128 cut
