@@ -11,7 +11,7 @@
 namespace zero::collectives {
 namespace {
 
-constexpr std::chrono::milliseconds time_to_answer{1000};
+constexpr std::chrono::milliseconds time_to_answer{2000};
 
 std::string seconds(steady::duration time) {
   char text[32];

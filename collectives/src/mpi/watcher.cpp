@@ -201,23 +201,24 @@ void watcher::check_hosts(clock::time_point now) {
     if (beats != seen_beats_) heard_of_[own] = now;
     seen_beats_ = beats;
   }
+  // Ranks beside a first rank that is gone know better than other hosts what is: they come first.
+  const auto limit = is_first_ ? where_.silence : where_.silence * 3 / 4;
   for (std::size_t h = 0; h < first_of_host_.size(); ++h) {
-    if (is_first_ == (h == own) || now - heard_of_[h] < where_.silence) continue;
+    if (is_first_ == (h == own) || now - heard_of_[h] < limit) continue;
     std::vector<int> ranks;
     {
       const std::lock_guard lock(mutex_);
       if (has_left_[static_cast<std::size_t>(first_of_host_[h])]) continue;
     }
     if (!is_first_) {
-      lose({first_of_host_[h]}, "it has not watched for " + seconds(where_.silence));
+      lose({first_of_host_[h]}, "it has not watched for " + seconds(limit));
       heard_of_[h] = now;
       continue;
     }
     for (std::size_t r = 0; r < where_.host.size(); ++r) {
       if (static_cast<std::size_t>(where_.host[r]) == h) ranks.push_back(static_cast<int>(r));
     }
-    lose(ranks,
-         "host '" + where_.names[h] + "' has not been heard of for " + seconds(where_.silence));
+    lose(ranks, "host '" + where_.names[h] + "' has not been heard of for " + seconds(limit));
     heard_of_[h] = now;  // said once
   }
 }
