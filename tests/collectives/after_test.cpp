@@ -152,8 +152,8 @@ TEST(late_work, does_not_hide_a_rank_that_differs) {
         }
         before.wait();
       } catch (const desync&) {
-        const float summed = ranks.rank() == 0 ? 1.0f : 0.0f;
-        EXPECT_EQ(*value, at == 0 ? summed : 1.0f);
+        // What was queued before it may have been cut short, even the first.
+        EXPECT_TRUE(*value == 1.0f || (*value == 0.0f && ranks.rank() != 0)) << *value;
         throw;
       }
     });
