@@ -108,7 +108,8 @@ predicted() {
   of_run "$1" 'sum(r["predicted"]["crossed"] for r in run["communication"])'
 }
 
-all_stages=(0 1 2 3 "hybrid --shard-group 2" "hpz --shard-group 2")
+all_stages=(0 1 2 3 "hybrid --shard-group 2" "hpz --shard-group 2"
+            "3 --quantize-gather 8 --quantize-reduce 4 --shard-group 2")
 train=("$zero" train --model gpt-3m --batch 4 --dtype bf16)
 
 # ---- digests -----------------------------------------------------------------------------------

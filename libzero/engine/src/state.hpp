@@ -6,6 +6,7 @@
 #include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
+#include <zero/base/range_marker.hpp>
 #include <zero/base/trace.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
 #include <zero/optim/loss_scale.hpp>
@@ -221,11 +222,15 @@ struct sharded_optimizer::state {
   void find_runs(std::size_t bucket);
 };
 
-// Adds the time from construction to destruction to a verb.
+// Adds the time from construction to destruction to a verb, and names it to profilers.
 class verb_timer {
  public:
   verb_timer(sharded_optimizer::state& owner, phase where, int unit) noexcept
-      : owner_(owner), where_(where), unit_(unit), begin_(trace_clock()) {}
+      : owner_(owner),
+        where_(where),
+        unit_(unit),
+        marker_(name_of(where)),
+        begin_(trace_clock()) {}
   verb_timer(const verb_timer&) = delete;
   verb_timer& operator=(const verb_timer&) = delete;
   ~verb_timer() { owner_.note(where_, unit_, begin_); }
@@ -234,6 +239,7 @@ class verb_timer {
   sharded_optimizer::state& owner_;
   phase where_;
   int unit_;
+  range_marker marker_;
   std::int64_t begin_;
 };
 
