@@ -1,6 +1,7 @@
 // clip: the global norm of all gradients, the same bits on every rank, and what it makes of them.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 namespace zero {
 namespace {

@@ -2,6 +2,7 @@
 // known.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 #include <zero/base/error.hpp>
 #include <zero/base/quantized.hpp>

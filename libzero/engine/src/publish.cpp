@@ -1,6 +1,7 @@
 // publish: updated shards reach everyone who keeps those parameters.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 namespace zero {
 

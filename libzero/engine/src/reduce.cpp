@@ -2,6 +2,7 @@
 // what the update reads.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 #include <zero/base/error.hpp>
 

@@ -1,6 +1,7 @@
 // release: a unit's slot is free again after its last use.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 namespace zero {
 

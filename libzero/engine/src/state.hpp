@@ -6,7 +6,6 @@
 #include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
-#include <zero/base/range_marker.hpp>
 #include <zero/base/trace.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
 #include <zero/optim/loss_scale.hpp>
@@ -220,27 +219,6 @@ struct sharded_optimizer::state {
   void allocate();
   void place(const partition::allocation& a);
   void find_runs(std::size_t bucket);
-};
-
-// Adds the time from construction to destruction to a verb, and names it to profilers.
-class verb_timer {
- public:
-  verb_timer(sharded_optimizer::state& owner, phase where, int unit) noexcept
-      : owner_(owner),
-        where_(where),
-        unit_(unit),
-        marker_(name_of(where)),
-        begin_(trace_clock()) {}
-  verb_timer(const verb_timer&) = delete;
-  verb_timer& operator=(const verb_timer&) = delete;
-  ~verb_timer() { owner_.note(where_, unit_, begin_); }
-
- private:
-  sharded_optimizer::state& owner_;
-  phase where_;
-  int unit_;
-  range_marker marker_;
-  std::int64_t begin_;
 };
 
 // What the plan of `options` is made from.

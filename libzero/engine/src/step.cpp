@@ -1,6 +1,7 @@
 // step: the recipe. reduce -> clip -> update -> publish, and the first gathers of what comes next.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 #include <zero/base/error.hpp>
 

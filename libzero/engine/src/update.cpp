@@ -1,6 +1,7 @@
 // update: one fused pass over what this rank keeps optimizer states of.
 
 #include "state.hpp"
+#include "verb_timer.hpp"
 
 namespace zero {
 
