@@ -34,8 +34,8 @@ struct nccl_options {
   std::string settings;  // filled in: what was set for determinism and speed, for reports
 };
 
-// Blocks until all ranks have come, 64 at most. `device` must outlive the communicator; its memory()
-// is the device's, registered with NCCL. Throws invalid_argument without NCCL, cuda_error,
+// Blocks until all ranks have come, 64 at most. `device` must outlive the communicator; its
+// memory() is the device's, registered with NCCL. Throws invalid_argument without NCCL, cuda_error,
 // peer_lost (where ranks are of several machines, too: they do not find each other).
 [[nodiscard]] std::unique_ptr<communicator> make_nccl(cuda_device& device, world w,
                                                       const bootstrap& exchange,
