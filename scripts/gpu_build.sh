@@ -42,7 +42,8 @@ drop_foreign_tree gpu
 cmake --preset cuda -B $build -DZERO_CUDA_ARCHITECTURES="$architecture-real" -DZERO_NCCL=$nccl \
   -DZERO_MPI=OFF -DZERO_URING=OFF -DZERO_HWLOC=OFF -DZERO_TESTS=ON -DZERO_BENCH=ON -DZERO_CLI=ON \
   -DBUILD_SHARED_LIBS=OFF -DBoost_USE_STATIC_LIBS=ON \
-  "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed -Wl,--disable-new-dtags -Wl,-rpath,\$ORIGIN/lib"
+  '-DCMAKE_BUILD_RPATH=$ORIGIN/lib' \
+  '-DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed -Wl,--disable-new-dtags'
 cmake --build $build -j "$jobs" --target "${programs[@]/%zero/zero_command}"
 
 rm -rf $kit
@@ -50,9 +51,23 @@ mkdir -p $kit/lib
 for program in "${programs[@]}"; do
   strip -o "$kit/$program" "$build/bin/$program"
 done
+
+# Of OpenBLAS only what the programs call, where there is an archive to take it from: that is 10 MiB
+# less than all of it, and needs no Fortran library.
+archive=$(g++ -print-file-name=libopenblas.a)
+calls=$(for program in "${programs[@]}"; do nm -D --undefined-only "$kit/$program"; done |
+  grep -oE '\b(cblas|openblas)_\w+' | sort -u || true)
+if [ -f "$archive" ] && [ -n "$calls" ]; then
+  name=$(objdump -p "$kit/zero" | awk '/NEEDED.*openblas/ { print $2 }')
+  # shellcheck disable=SC2046 # one word a call
+  g++ -shared -s -Wl,-z,defs -Wl,-soname,"$name" -o "$kit/lib/$name" \
+    $(printf -- '-Wl,-u,%s ' $calls) "$archive" -lpthread -lm
+fi
+
 needed() { for program in "${programs[@]}"; do ldd "$kit/$program"; done | sort -u; }
 needed | while read -r name _ path _; do
   [[ $(basename "$name") =~ $there ]] && continue
+  [ -f "$kit/lib/$name" ] && continue
   [ -f "$path" ] || fail "$name is needed and not found here"
   strip --strip-unneeded -o "$kit/lib/$name" "$path"
 done
@@ -64,9 +79,9 @@ done)
 
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit="$commit, changed"
-cuda=$(sed -n 's/^#define CUDA_VERSION  *\([0-9]*\).*/\1/p' \
-  "$(sed -n 's/^CUDAToolkit_BIN_DIR:PATH=//p' $build/CMakeCache.txt)/../include/cuda.h")
-python3 -B - "$commit" "$architecture" "$nccl" "${cuda:-0}" $kit <<'END'
+nvcc=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
+cuda=$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
+python3 -B - "$commit" "$architecture" "$nccl" "$cuda" $kit <<'END'
 import json, platform, sys
 from pathlib import Path
 
@@ -74,7 +89,7 @@ commit, architecture, nccl, cuda, kit = sys.argv[1:]
 files = {str(path.relative_to(kit)): path.stat().st_size
          for path in sorted(Path(kit).rglob("*")) if path.is_file()}
 build = {"schema": "zero.gpu_build/1", "commit": commit, "architecture": architecture,
-         "cuda": f"{int(cuda) // 1000}.{int(cuda) % 1000 // 10}", "nccl": nccl == "ON",
+         "cuda": cuda, "nccl": nccl == "ON",
          "glibc": platform.libc_ver()[1], "bytes": sum(files.values()), "files": files}
 Path(kit, "gpu_build.json").write_text(json.dumps(build, indent=1) + "\n", encoding="utf-8")
 END

@@ -137,10 +137,8 @@ class Parts:
 
     # ---- trainer ----
     def trainer(self):
-        info = readings.of_json(
-            "zero info", self.commands.run([self.bin / "zero", "info", "--json"], 30, apart=True),
-            "cuda")
-        results, bars = [info], []
+        info = self.commands.run([self.bin / "zero", "info", "--json"], 30, apart=True)
+        results, bars = [readings.of_devices(info)], []
         for dtype in ("fp32", "bf16"):
             results.append(self.compare(dtype))
         row = self.train("zero train gpt2 bf16", "--model", "gpt2", "--dtype", "bf16", "--batch",

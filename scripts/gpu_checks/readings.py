@@ -35,6 +35,8 @@ def of_tests(name, ran, report):
         row["trouble"] = row["trouble"] or ran.trouble()
     if not row["trouble"] and row["passed"] + row["failed"] + len(row["skipped"]) == 0:
         row["trouble"] = "tested nothing"
+    if not row["trouble"] and row["passed"] + row["failed"] == 0:
+        row["trouble"] = "skipped every test"
     if row["trouble"]:
         row["failed"] += 1
     row["state"] = "failed" if row["failed"] else "ok"
@@ -113,6 +115,14 @@ def of_train(name, ran, file):
     except (OSError, ValueError, KeyError, IndexError) as failed:
         row["trouble"] = row["trouble"] or f"no report: {failed}"
     row["state"] = "failed" if row["trouble"] else "ok"
+    return row
+
+
+def of_devices(ran):
+    """`zero info --json`, which must see a GPU."""
+    row = of_json("zero info", ran, "cuda")
+    if row["state"] == "ok" and not row["printed"]["cuda"].get("devices"):
+        row.update(state="failed", trouble="it sees no GPU that can be used")
     return row
 
 

@@ -1,6 +1,6 @@
 """The table of a gpu_check.json, and whether anything in it failed."""
 
-STATES = ("ok", "failed", "not finished", "not run")
+from collections import Counter
 
 
 def failures(check):
@@ -88,9 +88,9 @@ def table(check):
     if rates:
         lines += ["", "| operation | ms | GB/s | copy, GB/s | fraction |", "|---|---|---|---|---|"]
         lines += rates
-    skipped = [(row["name"], why) for found in check["parts"].values()
-               for row in found["results"] for why in row.get("skipped", [])]
+    skipped = Counter((row["name"], why.split(": ", 1)[-1]) for found in check["parts"].values()
+                      for row in found["results"] for why in row.get("skipped", []))
     if skipped:
         lines += ["", "Skipped tests:", ""]
-        lines += [f"- {cell(name)}: {cell(why)}" for name, why in skipped]
+        lines += [f"- {cell(name)}, {count}: {cell(why)}" for (name, why), count in skipped.items()]
     return "\n".join(lines) + "\n"
