@@ -2,9 +2,8 @@
 // having waited: the same bits come of a device that is late at random, at every policy, and of
 // a client that never asks what became of a step.
 
-#include "engine/toy_client.hpp"
+#include "engine/device_runs.hpp"
 #include "support/queued_device.hpp"
-#include "support/run_ranks.hpp"
 
 #include <zero/base/error.hpp>
 
@@ -18,37 +17,18 @@ namespace {
 
 constexpr int longest_pause_us = 300;
 
-toy_run base_run(int stage, dtype type) {
-  toy_run run;
-  run.type = type;
-  run.options.policy = partition::policy_of_stage(stage);
-  run.options.groups.resize(2);
-  run.options.groups[0].constants.weight_decay = 0.1F;
-  run.options.clip_norm = 1.0;
-  return run;
-}
-
-toy_result train_on_host(int world, const toy_run& run) {
-  toy_result first;
-  run_ranks(world, [&](collectives::communicator& ranks) {
-    toy_result own = train_toy(ranks, run);
-    if (ranks.rank() == 0) first = std::move(own);
-  });
-  return first;
-}
-
 void expect_same_on_device(int world, const toy_run& run, const toy_result& host) {
   run_ranks(world, [&](collectives::communicator& ranks) {
     queued_stream lane(static_cast<std::uint64_t>(ranks.rank()) + 17, longest_pause_us);
     const auto work = make_queued_processor(lane);
     const auto device = on_device(ranks);
     const toy_result own = train_toy(
-        *device, *work, [&](std::function<void()> piece) { lane.run(std::move(piece)); }, run);
-    EXPECT_EQ(to_hex(own.digest), to_hex(host.digest));
-    EXPECT_EQ(own.norms, host.norms);
-    EXPECT_EQ(own.skipped, host.skipped);
-    EXPECT_EQ(own.memory.predicted, own.memory.measured);
-    EXPECT_EQ(own.allocations_after_first_step, own.allocations_at_end);
+        *device, *work,
+        [&](element_use, typed_span elements, piece_of_work piece) {
+          lane.run([elements, piece = std::move(piece)] { piece(elements); });
+        },
+        run);
+    expect_as_on_host(own, host);
   });
 }
 

@@ -58,9 +58,10 @@ struct toy_loop {
   void look(int unit) {
     const gathered_unit gathered = optimizer.gather(unit);
     for (std::size_t i = 0; i < count_of(unit); ++i) {
-      const const_typed_span values = gathered.parameter(i);
+      const const_typed_span parameter = gathered.parameter(i);
       std::vector<float>& copy = seen[first_of(unit) + i];
-      launch([&copy, values] {
+      const typed_span there{const_cast<void*>(parameter.data), parameter.count, parameter.type};
+      launch(element_use::look, there, [&copy](const typed_span& values) {
         copy.resize(values.count);
         for (std::uint64_t e = 0; e < values.count; ++e) copy[e] = load(values, e);
       });
@@ -71,16 +72,16 @@ struct toy_loop {
     look(unit);
     const unit_gradients gradients = optimizer.gradients(unit);
     for (std::size_t i = 0; i < count_of(unit); ++i) {
-      const typed_span g = gradients.gradient(i);
       const std::size_t parameter = first_of(unit) + i;
       const float scale = optimizer.loss_scale();
-      launch([this, g, parameter, step, micro, scale] {
+      const auto add_own = [this, parameter, step, micro, scale](const typed_span& g) {
         for (std::uint64_t e = 0; e < g.count; ++e) {
           double value = toy_gradient(rank, step, micro, parameter, e, seen[parameter][e]);
           if (step == run.bad_step && rank == last_rank && e == 0) value = INFINITY;
           add(g, e, static_cast<float>(value * scale));
         }
-      });
+      };
+      launch(element_use::change, gradients.gradient(i), add_own);
     }
     optimizer.reduce(unit);
   }
@@ -125,7 +126,8 @@ double toy_gradient(int rank, int step, int micro, std::size_t parameter, std::u
 toy_result train_toy(collectives::communicator& ranks, const toy_run& run) {
   const auto work = optim::make_host_processor();
   return train_toy(
-      ranks, *work, [](const std::function<void()>& piece) { piece(); }, run);
+      ranks, *work,
+      [](element_use, typed_span elements, const piece_of_work& piece) { piece(elements); }, run);
 }
 
 toy_result train_toy(collectives::communicator& ranks, optim::processor& work,

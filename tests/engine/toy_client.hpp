@@ -46,8 +46,12 @@ struct toy_result {
 
 // One rank's training.
 [[nodiscard]] toy_result train_toy(collectives::communicator& ranks, const toy_run& run);
-// The same where `work` works: `launch` queues a piece of the client's own work on its stream.
-using launch_function = std::function<void(std::function<void()>)>;
+// The same where `work` works: `launch` queues a piece of the client's own work on its stream. The
+// piece is handed `elements`, in memory that the host reaches; what it writes goes back to them.
+enum class element_use { look, change };
+using piece_of_work = std::function<void(typed_span)>;
+using launch_function =
+    std::function<void(element_use use, typed_span elements, piece_of_work piece)>;
 [[nodiscard]] toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
                                    const launch_function& launch, const toy_run& run);
 
