@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <new>
 #include <utility>
 
 namespace zero::collectives {
@@ -181,7 +182,7 @@ void session::leave(bool is_sound, std::chrono::milliseconds longest) noexcept {
   if (watcher_ != nullptr) watcher_->stop();
   if (!is_sound || !all_left) {
     // MPI would wait for those who are gone, and may still write where it was told to.
-    static_cast<void>(new std::shared_ptr<const arena>(pages_));
+    static_cast<void>(new (std::nothrow) std::shared_ptr<const arena>(pages_));
     return;
   }
   MPI_Comm_free(&messages_);

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <new>
 
 namespace zero::collectives {
 namespace {
@@ -115,7 +116,7 @@ void watcher::run() noexcept {
   // Without a receiver it may be written to for ever: leave it to MPI.
   if (receiving_ && !give_up(receiving_->request)) static_cast<void>(receiving_.release());
   for (message& m : sending_) {
-    if (!give_up(m.request)) static_cast<void>(new message(m));
+    if (!give_up(m.request)) static_cast<void>(new (std::nothrow) message(m));
   }
 }
 

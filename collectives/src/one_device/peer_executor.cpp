@@ -166,7 +166,7 @@ bool peer_executor::needs_staging(std::uint64_t k, const operation& op) const no
 }
 
 const std::byte* peer_executor::source(int rank, std::uint64_t k) const noexcept {
-  return reinterpret_cast<const std::byte*>(
+  return reinterpret_cast<const std::byte*>(  // NOLINT: control pages hold addresses as numbers
       static_cast<std::uintptr_t>(group_.posted_by(rank, k).source));
 }
 

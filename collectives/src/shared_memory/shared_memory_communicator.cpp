@@ -34,7 +34,7 @@ operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t
   return op;
 }
 
-shared_memory_communicator::shared_memory_communicator(std::shared_ptr<const arena> pages,
+shared_memory_communicator::shared_memory_communicator(const std::shared_ptr<const arena>& pages,
                                                        std::uint64_t block, int rank,
                                                        const shared_memory_communicator* around)
     : shared_memory_communicator(seat{{rank, static_cast<int>(pages->block(block).size)},

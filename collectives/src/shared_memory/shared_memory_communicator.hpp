@@ -33,8 +33,8 @@ class shared_memory_communicator : public communicator,
  public:
   // Rank `rank` of the group in `block`. The communicator of the world owns the rank's segment;
   // those split from it (around != nullptr) share it.
-  shared_memory_communicator(std::shared_ptr<const arena> pages, std::uint64_t block, int rank,
-                             const shared_memory_communicator* around);
+  shared_memory_communicator(const std::shared_ptr<const arena>& pages, std::uint64_t block,
+                             int rank, const shared_memory_communicator* around);
   ~shared_memory_communicator() override;
   shared_memory_communicator(const shared_memory_communicator&) = delete;
   shared_memory_communicator& operator=(const shared_memory_communicator&) = delete;

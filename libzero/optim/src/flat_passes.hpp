@@ -103,27 +103,8 @@ struct element_accumulate {
 
 template <class In>
 struct element_adopt {
-  const In* in;
-  float* master;
-
-  struct loaded {
-    pack<In> in;
-    pack<float> master;
-  };
-  ZERO_HOST_DEVICE loaded load(std::size_t i) const {
-    return {load_pack(in + i), load_pack(master + i)};
-  }
-  ZERO_HOST_DEVICE void finish(std::size_t i, loaded& values) const {
-    for (std::size_t j = 0; j < pack_size; ++j) {
-      take(values.in.values[j], values.master.values[j]);
-    }
-    store_pack(values.master, master + i);
-  }
-  ZERO_HOST_DEVICE void element(std::size_t i) const { take(in[i], master[i]); }
-
- private:
-  ZERO_HOST_DEVICE static void take(In value, float& master) {
-    if (!rounds_to(master, value)) master = to_float(value);
+  ZERO_HOST_DEVICE float operator()(In value, float master) const {
+    return rounds_to(master, value) ? master : to_float(value);
   }
 };
 

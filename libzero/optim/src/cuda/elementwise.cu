@@ -1,6 +1,10 @@
-// Casts and sums of two flat ranges.
+// Casts, sums and takings-over of two flat ranges.
 #include "flat_launch.cuh"
 #include "flat_passes.hpp"
+
+#include <thrust/system/cuda/execution_policy.h>
+#include <thrust/system_error.h>
+#include <thrust/transform.h>
 
 namespace zero::optim::kernels {
 namespace {
@@ -37,10 +41,15 @@ void accumulate(const queue_of& queue, const_typed_span in, typed_span out) {
   });
 }
 
+// Rare, and bound by memory alone: Thrust's own cut of the range is as good as any.
 void adopt(const queue_of& queue, const_typed_span in, float* master) {
   detail::with_type(in.type, in.data, [&]<class In>(const In* from) {
-    launch_pass(queue, "adopt", detail::element_adopt<In>{from, master},
-                cut_of(in.count, from, master));
+    try {
+      thrust::transform(thrust::cuda::par_nosync.on(queue.stream), from, from + in.count, master,
+                        master, detail::element_adopt<In>{});
+    } catch (const thrust::system_error& e) {
+      throw cuda_error("thrust::transform", e.code().value(), e.what());
+    }
   });
 }
 
