@@ -165,8 +165,8 @@ class Parts:
                         pairs["median"], most=1.05))
         return {"results": results, "bars": bars}
 
-    def text(self):  # is there on every machine
-        return ["--text", self.root / "libzero", self.root / "collectives"]
+    def text(self):  # what is there on every machine; the files of a folder, not of those in it
+        return ["--text", self.root / "libzero/cli/src", self.root / "bench/trainer"]
 
     def compare(self, dtype):
         out = self.scratch / f"compare-{dtype}"

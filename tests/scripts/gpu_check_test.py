@@ -47,7 +47,11 @@ run = {"schema": "zero.run/1", "ranks": 4, "losses": [5.5, 4.5], "tokens_per_sec
        "device": {"fraction_of_matrix_rate": 0.5}}
 if given[0] == "info":
     print(json.dumps({"cuda": {"devices": 1, "gpus": [{"free_bytes": 3200}]}}))
-elif given[0] == "compare":
+    sys.exit()
+for folder in given[given.index("--text") + 1:]:
+    if not any(os.path.isfile(os.path.join(folder, name)) for name in os.listdir(folder)):
+        sys.exit(f"zero: --text: folder '{folder}' has no regular file in it")
+if given[0] == "compare":
     different = os.path.exists(machine + "/digests_differ")
     runs = [{**run, "stage": s, "dtype": after("--dtype"), "step_seconds": {"median": 0.1},
              "parameters_digest": "ab" + str(s if different else 0)} for s in range(4)]
