@@ -33,7 +33,7 @@ there='^(linux-vdso|ld-linux.*|lib(c|m|dl|rt|pthread|cuda|cublasLt|nccl))\.so'
 optional=()
 [ $nccl = OFF ] || optional=(collectives_nccl_test)
 read -r -a tests < <(PYTHONPATH=scripts python3 -B -c \
-  'from gpu_checks.parts import *; print(*(t for t in TESTS if t not in OPTIONAL_TESTS))')
+  'from gpu_checks.parts import TESTS, OPTIONAL_TESTS; print(*(t for t in TESTS if t not in OPTIONAL_TESTS))')
 programs=("${tests[@]}" "${optional[@]}" bench_update_gpu zero)
 
 drop_foreign_tree gpu
@@ -76,6 +76,10 @@ strangers=$(needed | while read -r name _ path _; do
   [[ $(basename "$name") =~ $there || $path == "$root/$kit/lib/"* ]] || echo "$name ($path)"
 done)
 [ -z "$strangers" ] || fail "these come from outside the folder: $strangers"
+stale=$(PYTHONPATH=scripts python3 -B -c 'import sys, pathlib
+from gpu_checks.parts import filters_without_tests
+print(*filters_without_tests(pathlib.Path(sys.argv[1])), sep="\n")' "$root/$kit")
+[ -z "$stale" ] || fail "scripts/gpu_checks/parts.py names tests that are not there: $stale"
 
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit="$commit, changed"

@@ -8,7 +8,8 @@
 # --bin    where the programs lie, default build/gpu/kit
 # Needs the driver, cuBLAS of the CUDA toolkit, bash and python3; compute-sanitizer and PyTorch where
 # they are. A part that fails is recorded and the others go on. Exit code 0, 1 if anything failed,
-# 2 for wrong usage, 77 without a GPU. No retry hides a failure, and a bar that is not met is none.
+# 2 for wrong usage, 77 without a GPU; a bar that is not met, or a sanitizer that ran out of time, is
+# reported and is no failure.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -47,7 +48,7 @@ out=$(cd "$out" && pwd -P) bin=$(cd "$bin" && pwd -P)
 chmod -R u+x "$bin" 2>/dev/null || true # a copy may have lost the modes
 
 # The toolkit's cuBLAS, where the linker's own list does not have it.
-for folder in "${CUDA_HOME:-/usr/local/cuda}"/lib64 "${CUDA_HOME:-/usr/local/cuda}"/lib; do
+for folder in "${CUDA_HOME:-/usr/local/cuda}"/{lib64,lib,targets/x86_64-linux/lib}; do
   [ -d "$folder" ] && LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
 done
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"

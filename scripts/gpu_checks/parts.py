@@ -7,6 +7,7 @@ wait for each kernel; and whatever launches thousands."""
 import json
 import shutil
 import statistics
+import subprocess
 import sys
 
 from . import readings
@@ -35,6 +36,18 @@ SMALL = {
     "trainer_cuda_test": "*gradients_are_added_to*",
 }
 TOOLS = ("memcheck", "racecheck", "initcheck")
+
+
+def filters_without_tests(bin_folder):
+    """Filters above that name no test any more, each as "program: filter"."""
+    filters = [(name, one) for chosen in (TESTS, SMALL) for name, pattern in chosen.items()
+               if pattern for one in pattern.split(":")]
+    for name, one in [*filters, ("optim_processor_test", SAME_UPDATE)]:
+        ran = subprocess.run([bin_folder / name, "--gtest_list_tests", f"--gtest_filter={one}"],
+                             capture_output=True, text=True, check=True)
+        if not any(line.startswith("  ") for line in ran.stdout.splitlines()):
+            yield f"{name}: {one}"
+
 
 ELEMENTS = 1_000_000_000
 BYTES_OF_ELEMENT = 32   # of device memory that bench_update_gpu takes, rounded up
@@ -152,8 +165,8 @@ class Parts:
                         pairs["median"], most=1.05))
         return {"results": results, "bars": bars}
 
-    def text(self):  # is there on every machine
-        return ["--text", self.root / "libzero", self.root / "collectives"]
+    def text(self):  # what is there on every machine; the files of a folder, not of those in it
+        return ["--text", self.root / "libzero/cli/src", self.root / "bench/trainer"]
 
     def compare(self, dtype):
         out = self.scratch / f"compare-{dtype}"

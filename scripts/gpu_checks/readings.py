@@ -44,15 +44,16 @@ def of_tests(name, ran, report):
 
 
 def case_passed(report, name):
-    """Whether a single case ran and passed; None where the report does not have it."""
+    """Whether a single case passed; None where it did not run."""
     try:
         cases = list(xml.parse(report).getroot().iter("testcase"))
     except (OSError, xml.ParseError):
         return None
     for case in cases:
         if f"{case.get('classname')}.{case.get('name')}" == name:
-            skipped = case.find("skipped") is not None or case.get("result") == "skipped"
-            return not skipped and case.find("failure") is None
+            if case.find("skipped") is not None or case.get("result") == "skipped":
+                return None
+            return case.find("failure") is None
     return None
 
 
