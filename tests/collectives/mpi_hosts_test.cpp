@@ -347,7 +347,7 @@ void expect_silence(const std::vector<int>& hosts, const std::vector<int>& stopp
     if (!stops) {
       EXPECT_EQ(found.ranks, stopped) << text;
       EXPECT_NE(text.find(word), std::string::npos) << text;
-      EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, 50s);  // not by the deadline of waits
     }
   }
   for (const int r : stopped) {

@@ -122,9 +122,11 @@ void watcher::run() noexcept {
 
 void watcher::round() {
   const clock::time_point now = clock::now();
-  // Whoever was stopped itself must not think that all others were.
-  if (now - last_round_ > where_.silence / 4) {
-    for (clock::time_point& heard : heard_of_) heard += now - last_round_;
+  // Whoever was stopped itself must not think that all others were: one round counts for a quarter
+  // of the silence at most, however late it is.
+  const clock::duration late = now - last_round_ - where_.silence / 4;
+  if (late > clock::duration::zero()) {
+    for (clock::time_point& heard : heard_of_) heard += late;
   }
   last_round_ = now;
   receive();
