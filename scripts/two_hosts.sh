@@ -16,13 +16,23 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 zero=$here/../build/release/bin/zero
-if [ "${1:-}" = --zero ]; then zero=$2; shift 2; fi
+usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+if [ "${1:-}" = --zero ]; then
+  [ $# -ge 2 ] || usage
+  zero=$2
+  shift 2
+fi
 what=${1:-}
 [ $# -eq 0 ] || shift
-usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 skip() { echo "two_hosts: skipped: $*"; exit 77; }
 fail() { echo "two_hosts: $*" >&2; exit 1; }
-case $what in run | bytes | cut | all | do) ;; *) usage ;; esac
+case $what in run | bytes | cut | all) ;; do) [ $# -gt 0 ] || usage ;; *) usage ;; esac
+case "$what $* " in
+  "do "*) ;;
+  *" --steps "* | *" --steps="* | *" --json "* | *" --json="*)
+    echo "two_hosts: --steps and --json are given by this script" >&2
+    exit 2 ;;
+esac
 
 for tool in mpirun ip unshare python3; do
   command -v $tool >/dev/null || skip "there is no $tool here"
@@ -45,7 +55,8 @@ remove() {
     ip netns del $space 2>/dev/null || true  # and its end of the pair with it
   done
   wait 2>/dev/null || true
-  rm -rf "$work" "${TMPDIR:-/tmp}"/ompi.zero-[ab]."$(id -u)"
+  rm -rf "$work" "${TMPDIR:-/tmp}/ompi.$space_a.$(id -u)" \
+    "${TMPDIR:-/tmp}/ompi.$space_b.$(id -u)"
   exit $code
 }
 trap remove EXIT
@@ -70,23 +81,25 @@ make_hosts() {
   cat >"$work/agent" <<AGENT
 #!/bin/sh
 shift
-exec ip netns exec $space_b unshare --uts sh -c 'hostname zero-b; exec sh -c "\$*"' sh "\$@"
+exec ip netns exec $space_b unshare --uts sh -c 'hostname $space_b; exec sh -c "\$*"' sh "\$@"
 AGENT
   chmod +x "$work/agent"
 }
 
 # The program on 2 ranks of each host, its threads one, so that bits do not depend on the cores.
 on_two_hosts() {
-  ip netns exec $space_a unshare --uts sh -c 'hostname zero-a; exec "$@"' sh \
+  ip netns exec $space_a unshare --uts sh -c 'hostname "$0"; exec "$@"' $space_a \
     env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 \
     OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-    mpirun --host $address_a:2,$address_b:2 -n 4 --oversubscribe --bind-to none \
+    timeout --kill-after 5 "$limit" mpirun --host $address_a:2,$address_b:2 -n 4 --oversubscribe --bind-to none \
     --mca plm rsh --mca plm_rsh_agent "$work/agent" --mca plm_rsh_no_tree_spawn 1 \
     --mca pml ob1 --mca btl tcp,vader,self --mca mpi_yield_when_idle 1 \
+    --mca btl_vader_backing_directory "$work" \
     --mca btl_tcp_if_include 10.77.7.0/24 --mca oob_tcp_if_include 10.77.7.0/24 \
     -x OPENBLAS_NUM_THREADS -x OMP_NUM_THREADS "${more[@]}" "$@"
 }
 more=()
+limit=300  # seconds that one start of mpirun may take
 
 # Bytes that went over the pair, both ways, as the kernel counts them.
 counted() {
@@ -110,7 +123,10 @@ predicted() {
 
 all_stages=(0 1 2 3 "hybrid --shard-group 2" "hpz --shard-group 2"
             "3 --quantize-gather 8 --quantize-reduce 4 --shard-group 2")
-train=("$zero" train --model gpt-3m --batch 4 --dtype bf16)
+train=("$zero" train)
+case " $* " in *" --model "* | *" --layers "*) ;; *) train+=(--model gpt-3m) ;; esac
+case " $* " in *" --batch "*) ;; *) train+=(--batch 4) ;; esac
+case " $* " in *" --dtype "*) ;; *) train+=(--dtype bf16) ;; esac
 
 # ---- digests -----------------------------------------------------------------------------------
 check_run() {
@@ -186,9 +202,10 @@ RANK
   more=(--mca orte_abort_on_non_zero_status 0 --mca orte_allowed_exit_without_sync 1)
   on_two_hosts "$work/rank" "$work" "${train[@]}" --stage 3 "$@" --steps 100000 \
     --json "$work/cut" >"$work/log" 2>&1 &
+  local run=$!
   more=()
   until [ -s "$work/cut" ] && [ "$(wc -l <"$work/cut")" -ge 3 ]; do
-    [ $((SECONDS - begun)) -lt 60 ] || { cat "$work/log"; fail "the run does not begin"; }
+    kill -0 $run 2>/dev/null && [ $((SECONDS - begun)) -lt 60 ] || { cat "$work/log"; fail "the run does not begin"; }
     sleep 0.1
   done
   [ "$(living | wc -l)" -eq 4 ] || fail "there are not 4 ranks"
@@ -206,7 +223,7 @@ RANK
     line=$(grep -o 'ranks* .*lost: host.*' "$work/errors.$rank" || true)
     echo "cut: rank $rank, exit code $(cat "$work/code.$rank" 2>/dev/null || echo none): $line"
     case $rank$line in
-      [01]*"host 'zero-b'"* | [23]*"host 'zero-a'"*) ;;
+      [01]*"host '$space_b'"* | [23]*"host '$space_a'"*) ;;
       *) cat "$work/errors.$rank"; fail "rank $rank does not name the lost host" ;;
     esac
     [ "$(cat "$work/code.$rank")" = 3 ] || fail "rank $rank did not end with exit code 3"
