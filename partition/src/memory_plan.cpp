@@ -175,7 +175,7 @@ void memory_plan::plan_storage(const layout& of) {
           elements(b, run) * size_of(plan.reduced_type));
     }
     const std::uint64_t arrays =
-        static_cast<std::uint64_t>(options_.optimizer_states) + (plan.master ? 1 : 0);
+        static_cast<std::uint64_t>(options_.optimizer_arrays.size()) + (plan.master ? 1 : 0);
     add_shard(purpose::optimizer, i, memory_account::optimizer, b, plan.optimizer,
               arrays * fp32_bytes);
   }

@@ -97,6 +97,11 @@ class queued_processor final : public optim::processor {
   [[nodiscard]] stream& queue() noexcept override { return where_; }
   [[nodiscard]] memory_place place() const noexcept override { return memory_place::device; }
   [[nodiscard]] memory_resource& host_memory() noexcept override { return pages_; }
+  [[nodiscard]] std::unique_ptr<copier> make_copier() override {
+    return std::make_unique<host_copier>();
+  }
+  [[nodiscard]] std::string pin(void* /*memory*/, std::size_t /*bytes*/) override { return {}; }
+  void unpin(void* /*memory*/, std::size_t /*bytes*/) noexcept override {}
   void clear(typed_span out) override {
     where_.run([=, this] { host_->clear(out); });
   }
@@ -120,6 +125,9 @@ class queued_processor final : public optim::processor {
   }
   void add_squares(const_typed_span values, double* sum) override {
     where_.run([=, this] { host_->add_squares(values, sum); });
+  }
+  void add_in_order(const double* values, std::size_t count, double* sum) override {
+    where_.run([=, this] { host_->add_in_order(values, count, sum); });
   }
   void quantize(const_typed_span in, int bits, std::byte* out) override {
     where_.run([=, this] { host_->quantize(in, bits, out); });

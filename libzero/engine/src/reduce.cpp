@@ -138,6 +138,7 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
       break;
     }
     case reduced_in::local:
+    case reduced_in::staged:
     case reduced_in::nowhere:
       break;
   }

@@ -19,7 +19,8 @@ partition::plan_options plan_options_of(const engine_options& options, memory_pl
   partition::plan_options plan;
   plan.policy = options.policy;
   plan.wide_gradients = options.gradients == gradient_storage::fp32;
-  plan.optimizer_states = optim::state_count(options.algorithm);
+  plan.optimizer_arrays.assign(static_cast<std::size_t>(optim::state_count(options.algorithm)),
+                               512);
   plan.reductions = options.accumulate;
   plan.keep_gradients = options.reduction == reduce_at::boundary;
   plan.prefetch = options.prefetch;
@@ -172,6 +173,13 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
     case purpose::staging:
       staging = make();
       break;
+    case purpose::squares:
+    case purpose::gradient_staging:
+    case purpose::cell_device:
+    case purpose::cell_host:
+    case purpose::bounce:
+    case purpose::tier_records:
+      break;
     case purpose::host_staging:
       host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
@@ -262,6 +270,7 @@ typed_span sharded_optimizer::state::reduced_piece(std::size_t bucket) const noe
       return {b.gradient.data(), b.shape->shard, b.plan->reduced_type};
     case reduced_in::local:
       return full_gradient(bucket);
+    case reduced_in::staged:
     case reduced_in::nowhere:
       break;
   }
@@ -280,6 +289,7 @@ typed_span sharded_optimizer::state::reduced_run(std::size_t bucket) const noexc
     case reduced_in::full_front:
       return {b.gradient.data(), count, b.plan->reduced_type};
     case reduced_in::local:
+    case reduced_in::staged:
     case reduced_in::nowhere:
       break;
   }

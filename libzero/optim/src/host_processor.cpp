@@ -19,6 +19,12 @@ class host_processor final : public processor {
   [[nodiscard]] memory_place place() const noexcept override { return memory_place::host; }
   [[nodiscard]] memory_resource& host_memory() noexcept override { return pages_; }
 
+  [[nodiscard]] std::unique_ptr<copier> make_copier() override {
+    return std::make_unique<host_copier>();
+  }
+  [[nodiscard]] std::string pin(void* /*memory*/, std::size_t /*bytes*/) override { return {}; }
+  void unpin(void* /*memory*/, std::size_t /*bytes*/) noexcept override {}
+
   void clear(typed_span out) override {
     if (out.count > 0) std::memset(out.data, 0, out.bytes());
   }
@@ -35,6 +41,11 @@ class host_processor final : public processor {
   void add_squares(const_typed_span values, double* sum) override {
     require(sum != nullptr, "add_squares without a sum");
     *sum += sum_of_squares(values);
+  }
+
+  void add_in_order(const double* values, std::size_t count, double* sum) override {
+    require(sum != nullptr && (values != nullptr || count == 0), "add_in_order without a place");
+    for (std::size_t i = 0; i < count; ++i) *sum += values[i];
   }
 
   void quantize(const_typed_span in, int bits, std::byte* out) override {

@@ -88,5 +88,11 @@ double sum_of_squares(const_typed_span values) {
   return HWY_DYNAMIC_DISPATCH(sum_of_squares_on_target)(values);
 }
 
+double join_sums_of_squares(span<const double> sums) noexcept {
+  detail::pairwise_sum joined;
+  for (const double sum : sums) joined.add(sum);
+  return joined.total();
+}
+
 }  // namespace zero::optim
 #endif  // HWY_ONCE

@@ -18,6 +18,7 @@
 #include <zero/offload/disk_engine.hpp>
 #include <zero/offload/record_layout.hpp>
 #include <zero/offload/swap_file.hpp>
+#include <zero/offload/tier_store.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -32,17 +33,6 @@ struct record_store_options {
   std::string label;  // whose records these are, for messages
   // Of one transfer.
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);
-};
-
-// Since construction.
-struct transfer_statistics {
-  std::uint64_t records = 0;
-  std::uint64_t bytes = 0;  // as transferred: whole strides, and what was queued counts
-  // While at least one transfer of this direction was under way, as far as calls of the store saw
-  // it: the end of the last is noticed when the store is called next.
-  std::chrono::nanoseconds busy{0};
-  // That callers were blocked, in wait or because the queue was full.
-  std::chrono::nanoseconds waited{0};
 };
 
 class record_store {

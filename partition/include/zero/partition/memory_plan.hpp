@@ -10,7 +10,9 @@
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
 #include <zero/partition/slot_plan.hpp>
+#include <zero/partition/tiering.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -19,8 +21,11 @@ namespace zero::partition {
 
 struct plan_options {
   sharding_policy policy = {};
-  bool wide_gradients = true;   // reduced gradients in fp32 whatever the parameters are
-  int optimizer_states = 2;     // fp32 arrays per trainable element, master weights not counted
+  bool wide_gradients = true;  // reduced gradients in fp32 whatever the parameters are
+  // Bytes of each optimizer array for 128 elements, master weights not counted: 512 is fp32.
+  std::vector<std::uint32_t> optimizer_arrays = {512, 512};
+  // And of the master weights that 16-bit parameters have apart; 0: none.
+  std::uint32_t master_array = 512;
   int reductions = 1;           // of one unit's gradients between two updates, at most
   bool keep_gradients = false;  // full gradients are kept between those and reduced once
   int prefetch = 1;
@@ -32,6 +37,7 @@ struct plan_options {
   // Ranks that such a reduction joins first, where the policy has no groups: equal runs of
   // consecutive ranks, one host's. Others than 2 to half the world: all ranks at once.
   int node_ranks = 0;
+  partition::tiering tiers = {};
 };
 
 // Where a bucket's reduced gradient is found: the one piece this rank owns.
@@ -41,6 +47,7 @@ enum class reduced_in : unsigned char {
   own_piece,   // in this rank's piece of the full gradient, in its dtype
   full_front,  // at the front of the full gradient, in fp32, once all ranks have read it
   local,       // the full gradient is it: a world of one
+  staged,      // in purpose::gradient_staging, until it has been spilled
 };
 
 // Where the update finds the reduced gradient of all that it walks: the shard of the optimizer.
@@ -54,10 +61,17 @@ enum class updated_from : unsigned char {
 };
 
 struct bucket_plan {
-  sharded_over parameters = sharded_over::nobody;  // at rest; sharded ones are gathered into slots
+  sharded_over parameters = sharded_over::nobody;  // at rest
   sharded_over optimizer = sharded_over::nobody;   // and so what an update walks
   bool secondary = false;                          // has secondary parameters
-  bool master = false;                             // fp32 master weights apart from the parameters
+  bool master = false;    // master weights apart from the parameters on every tier
+  bool gathered = false;  // parameters are brought into a slot, being sharded or off the device
+  tier parameter_tier = tier::device;
+  // Where the reduced piece rests between reduction and update. Off the device it is in own_piece
+  // (of what may be a slot), local or staged first, and spilled from there.
+  tier gradient_tier = tier::device;
+  std::size_t first_cell = 0;  // in memory_plan::cells()
+  std::size_t cells = 0;
   bool full_gradient = false;  // rests in full; if not, it passes through a slot
   reduced_in reduced = reduced_in::nowhere;
   updated_from update = updated_from::nowhere;
@@ -83,6 +97,29 @@ enum class purpose : unsigned char {
   exchange,           // what is made of the scalars of all ranks, then those
   staging,            // pieces of master weights on their way
   host_staging,       // the same in host memory, where that is apart, and what is read back
+  squares,            // the sum of squares of each bucket's reduced piece, where those are spilled
+  gradient_staging,   // index: 0 or 1; a reduced piece on its way down a tier
+  cell_device,   // index: of cells under way; what is worked on on the device of what rests below
+  cell_host,     // index: of cells under way; what is worked on in host memory
+  bounce,        // all bounces, back to back: records on their way between a tier and the device
+  tier_records,  // index: tier_class; all records of a class that rests off the device
+};
+
+// The classes of model state, as stores of records have them.
+enum class tier_class : unsigned char { optimizer, gradients, parameters };
+inline constexpr std::size_t tier_class_count = 3;
+
+// Where the parts of a cell under way begin in its block, bytes from the block's beginning, each
+// a multiple of a disk's alignment; a part that is not needed there has `bytes` 0.
+struct cell_block {
+  struct part {
+    std::uint64_t at = 0;
+    std::uint64_t bytes = 0;
+  };
+  part optimizer;           // the record of a tier that must be read
+  part gradient;            // what is reduced, if it is not where the work is done
+  part parameter;           // likewise
+  std::uint64_t bytes = 0;  // of all
 };
 
 struct allocation {
@@ -107,7 +144,9 @@ class memory_plan {
   // Throws invalid_argument: what check(policy) refuses, bits other than 0, 4 and 8 (gathers: 0
   // and 8), codes of shards that are not whole blocks (quantized.hpp), node_ranks that do not
   // divide the world, reductions < 1, prefetch < 0, a forward_order that names a unit that does not
-  // exist or leaves out one that has parameters.
+  // exist or leaves out one that has parameters; parameters off the device that are not sharded
+  // like the optimizer states, gradients off the device that are not sharded, a ratio outside 0 to
+  // 1, cell_elements that are not as tiering says, depth < 2, bounces < 1.
   memory_plan(const layout& of, plan_options options);
 
   [[nodiscard]] const plan_options& options() const noexcept { return options_; }
@@ -134,7 +173,25 @@ class memory_plan {
   // Elements of one rank's shard of a bucket.
   [[nodiscard]] std::uint64_t elements(const bucket& b, sharded_over over) const noexcept;
 
-  // Bytes by account; their sum is the peak too, since all is allocated at the start and kept.
+  // ---- what is off the device ----
+  [[nodiscard]] const tiering& tiers() const noexcept { return options_.tiers; }
+  [[nodiscard]] span<const cell> cells() const noexcept { return cells_; }
+  [[nodiscard]] span<const cell> cells_of(std::size_t bucket) const noexcept;
+  // Bytes of each record of a class; none where it has none.
+  [[nodiscard]] const std::vector<std::uint64_t>& records(tier_class of) const noexcept {
+    return records_[static_cast<std::size_t>(of)];
+  }
+  [[nodiscard]] tier tier_of(tier_class of) const noexcept;
+  // Optimizer arrays of a cell, in order: master weights if it has them apart, then the states.
+  // Array i begins at array_offset(c, i) from where the cell's arrays begin, on whatever tier.
+  [[nodiscard]] std::uint64_t array_offset(const cell& c, std::size_t array) const noexcept;
+  [[nodiscard]] std::uint64_t array_bytes(const cell& c) const noexcept;  // of all
+  // Blocks in which cells are worked on: those that are down in host memory, others on the device.
+  [[nodiscard]] const cell_block& host_block() const noexcept { return host_block_; }
+  [[nodiscard]] const cell_block& device_block() const noexcept { return device_block_; }
+
+  // Bytes by account. Their sum without the disk is the peak too, since all is allocated at the
+  // start and kept.
   [[nodiscard]] memory_by_account bytes() const noexcept;
   [[nodiscard]] std::uint64_t peak() const noexcept;
 
@@ -158,6 +215,10 @@ class memory_plan {
   std::vector<std::uint64_t> gradient_bytes_;
   slot_plan parameter_slots_;
   slot_plan gradient_slots_;
+  std::vector<cell> cells_;
+  std::array<std::vector<std::uint64_t>, tier_class_count> records_;
+  cell_block host_block_;
+  cell_block device_block_;
 };
 
 }  // namespace zero::partition

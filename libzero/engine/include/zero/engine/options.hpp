@@ -2,12 +2,17 @@
 // engine_options: how a sharded_optimizer behaves, then what it may spend to be fast. The first
 // group changes results or memory at rest; the second changes neither bits nor resting bytes.
 
+#include <zero/offload/disk_engine.hpp>
 #include <zero/optim/loss_scale.hpp>
 #include <zero/optim/rule.hpp>
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
+#include <zero/partition/tiering.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace zero {
@@ -58,6 +63,18 @@ struct engine_options {
   // consecutive ranks. 0: those of one host, if hosts are such runs; else, and where nothing is
   // known of hosts, all ranks at once.
   int node_ranks = 0;
+
+  // ---- where state rests ----
+  // Changes no bits. Below the device the optimizer is updated by the host.
+  partition::tiering tiers = {};
+  // A directory for the disk tier, as offload::swap_file takes it.
+  std::string disk_directory;
+  // Most bytes of this rank in device and host memory together; 0: no limit. What would not fit is
+  // refused at construction, before anything is allocated.
+  std::uint64_t memory_budget = 0;
+  // Makes the engines of the disk tier; nothing: offload::make_disk_engine(). For tests that make
+  // one fail.
+  std::function<std::unique_ptr<offload::disk_engine>()> make_disk;
 
   // ---- performance ----
   int prefetch = 1;  // units gathered ahead of the one in use; 0 gathers on demand

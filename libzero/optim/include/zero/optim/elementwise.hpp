@@ -4,6 +4,7 @@
 // Pure, thread-safe on disjoint spans, bit-identical to their references on every target (but for
 // which NaN a sum of NaNs is). Spans of dtype byte and counts that differ throw invalid_argument.
 
+#include <zero/base/span.hpp>
 #include <zero/base/typed_span.hpp>
 
 namespace zero::optim {
@@ -28,6 +29,9 @@ void adopt(const_typed_span in, float* master);
 // until one is left (one without a neighbour goes up as it is). Not finite if any element is not
 // finite; never overflows for finite fp32 input.
 [[nodiscard]] double sum_of_squares(const_typed_span values);
+// The same from the sums of consecutive runs that begin at multiples of one power of two of blocks
+// and, but for the last, are as long: bit for bit what it is of the whole.
+[[nodiscard]] double join_sums_of_squares(span<const double> sums) noexcept;
 
 void convert_reference(const_typed_span in, typed_span out);
 void accumulate_reference(const_typed_span in, typed_span out);

@@ -7,6 +7,7 @@
 // read: one side in host memory) and stay until the stream has passed. Arguments are checked when
 // a call is made and throw invalid_argument; nothing is allocated after construction.
 
+#include <zero/base/copier.hpp>
 #include <zero/base/memory_resource.hpp>
 #include <zero/base/stream.hpp>
 #include <zero/base/typed_span.hpp>
@@ -17,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace zero::optim {
 
@@ -33,6 +35,12 @@ class processor {
   // Host memory that copies reach at full speed: pinned where there is such a thing. Its blocks
   // are not accounted by the processor.
   [[nodiscard]] virtual memory_resource& host_memory() noexcept = 0;
+  // Copies between host memory and memory of place(), on lanes of their own.
+  [[nodiscard]] virtual std::unique_ptr<copier> make_copier() = 0;
+  // Makes host memory that is there already reachable at full speed, until unpin; "" or why it is
+  // not: then it stays pageable, and copies are slower. On the host there is nothing to do.
+  [[nodiscard]] virtual std::string pin(void* memory, std::size_t bytes) = 0;
+  virtual void unpin(void* memory, std::size_t bytes) noexcept = 0;
 
   // ---- bytes ----
   virtual void clear(typed_span out) = 0;  // all bytes 0
@@ -49,6 +57,8 @@ class processor {
   virtual void adopt(const_typed_span in, float* master) = 0;
   // *sum = *sum + sum_of_squares(values), the sum in the order elementwise.hpp fixes.
   virtual void add_squares(const_typed_span values, double* sum) = 0;
+  // *sum = *sum + values[0], then + values[1] and so on.
+  virtual void add_in_order(const double* values, std::size_t count, double* sum) = 0;
 
   // ---- codes: as in quantize.hpp ----
   virtual void quantize(const_typed_span in, int bits, std::byte* out) = 0;

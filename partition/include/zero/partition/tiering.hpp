@@ -1,0 +1,64 @@
+#pragma once
+// tiering: on which tier each class of model state rests, and the cells in which it is brought to
+// be worked on.
+//
+// Plain values.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace zero::partition {
+
+enum class tier : unsigned char {
+  device,  // where is computed: accounted as the class it is
+  host,
+  disk,
+};
+[[nodiscard]] const char* name_of(tier t) noexcept;
+
+struct tiering {
+  tier optimizer = tier::device;
+  // Of the reduced shards, where gradients are sharded over just what the update walks; elsewhere
+  // they stay on the device. Nothing: where the optimizer states are if all of them go down, else
+  // the device, so that none cross a link twice.
+  std::optional<tier> gradients;
+  // Of the shards, where parameters are sharded like the optimizer states.
+  tier parameters = tier::device;
+  // The share of the bytes of optimizer states that goes down; 0 to 1. Cells are chosen so that
+  // after each of them what is down is as near to this share as whole cells allow.
+  double optimizer_ratio = 1.0;
+  // Elements of a cell, at most: 2048 times a power of two.
+  std::uint64_t cell_elements = std::uint64_t{1} << 17;
+  // Cells of an update under way at a time, from reading to having been written; at least 2.
+  int depth = 6;
+  // Records under way between a tier that must be read and the device, of either direction.
+  int bounces = 4;
+
+  [[nodiscard]] bool any() const noexcept {
+    return optimizer != tier::device || parameters != tier::device ||
+           gradients.value_or(tier::device) != tier::device;
+  }
+};
+
+inline constexpr std::size_t no_record = static_cast<std::size_t>(-1);
+
+// A run of elements of one bucket within one rank's shard of it and within one piece. The cells of
+// a bucket lie back to back and cover the shard that an update walks, or, of what is not trainable,
+// the resting shard of its parameters. Where nothing of a bucket is off the device, one cell is all
+// of it, across pieces.
+struct cell {
+  std::size_t bucket = 0;
+  std::uint64_t begin = 0;  // elements, in the shard
+  std::uint64_t count = 0;  // a multiple of 128
+  bool down = false;        // its optimizer states rest below the device
+  bool master = false;      // keeps fp32 master weights apart from its parameters
+  // Where its optimizer arrays begin in what rests of the bucket on the device, bytes; or their
+  // record in the optimizer's tier.
+  std::uint64_t at = 0;
+  std::size_t optimizer_record = no_record;
+  std::size_t gradient_record = no_record;   // where its reduced gradient is off the device
+  std::size_t parameter_record = no_record;  // where its parameters are
+};
+
+}  // namespace zero::partition
