@@ -48,8 +48,7 @@ void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) c
 
   area.optimizer = b.optimizer.as<std::byte>() + c.at;
   if (c.down) {
-    std::byte* const resting =
-        tiers.store(tier_class::optimizer)->in_place(c.optimizer_record);
+    std::byte* const resting = tiers.store(tier_class::optimizer)->in_place(c.optimizer_record);
     area.optimizer = resting != nullptr ? resting : block + parts.optimizer.at;
   }
   const auto place = [&](tier rests, tier_class of, std::size_t record, typed_span on_device,
@@ -90,8 +89,8 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
   if (c.down) {
     offload::tier_store& store = *tiers.store(tier_class::optimizer);
     if (store.in_place(c.optimizer_record) == nullptr) {
-      area.fetched = lane.fetch(store, c.optimizer_record, {area.optimizer, place},
-                                plan.array_bytes(c), unit);
+      area.fetched =
+          lane.fetch(store, c.optimizer_record, {area.optimizer, place}, plan.array_bytes(c), unit);
     }
   }
   fetch_cell_gradient(c, area);

@@ -138,8 +138,8 @@ full_parameters_region sharded_optimizer::full_parameters() {
     }
     if (s.alone()) continue;
     const auto among = s.plan.groups().gathers(over, partition::sharded_over::nobody);
-    last = s.groups.over(among).all_gather(shard, full,
-                                           s.call_of(call_name, static_cast<int>(index)));
+    last =
+        s.groups.over(among).all_gather(shard, full, s.call_of(call_name, static_cast<int>(index)));
   }
   s.wait(last);
   s.queue.record().wait();

@@ -42,8 +42,7 @@ void sharded_optimizer::state::initialize(const fill_function& fill) {
 void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_function& fill) {
   bucket_storage& b = buckets[index];
   const bool below = b.plan->parameter_tier != tier::device;
-  const typed_span parameters =
-      below ? free_slot(index) : parameters_over(index, kept_over(b));
+  const typed_span parameters = below ? free_slot(index) : parameters_over(index, kept_over(b));
   if (b.plan->cells == 0) {  // frozen, on the device
     partition::cell all;
     all.bucket = index;
@@ -128,8 +127,7 @@ typed_span sharded_optimizer::state::free_slot(std::size_t index) {
                            "' to: release the units that are held");
   }
   parameter_slots.last_used(slot).wait();
-  return {parameter_slots.memory(slot), plan.elements(*b.shape, b.plan->parameters),
-          b.shape->type};
+  return {parameter_slots.memory(slot), plan.elements(*b.shape, b.plan->parameters), b.shape->type};
 }
 
 typed_span sharded_optimizer::state::parameters_to_read(std::size_t index) {
@@ -166,14 +164,11 @@ std::byte* sharded_optimizer::state::optimizer_to_read(std::size_t index) {
 }
 
 // The cell of this rank in which element `at` of its shard of a trainable bucket lies.
-std::size_t sharded_optimizer::state::cell_at(std::size_t index,
-                                              std::uint64_t at) const noexcept {
+std::size_t sharded_optimizer::state::cell_at(std::size_t index, std::uint64_t at) const noexcept {
   const auto cells = plan.cells_of(index);
-  const auto* const after =
-      std::upper_bound(cells.begin(), cells.end(), at,
-                       [](std::uint64_t element, const partition::cell& c) {
-                         return element < c.begin;
-                       });
+  const auto* const after = std::upper_bound(
+      cells.begin(), cells.end(), at,
+      [](std::uint64_t element, const partition::cell& c) { return element < c.begin; });
   return buckets[index].plan->first_cell + static_cast<std::size_t>(after - cells.begin()) - 1;
 }
 
@@ -224,8 +219,8 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
       const std::uint64_t piece = at / shard;
       // Alike on every rank: cells begin anew in every piece.
       const std::uint64_t in_cell = (at - piece * shard) % cell;
-      const std::uint64_t count = std::min(
-          {p.count - done, (piece + 1) * shard - at, chunk_elements, cell - in_cell});
+      const std::uint64_t count =
+          std::min({p.count - done, (piece + 1) * shard - at, chunk_elements, cell - in_cell});
       const float* values = read_master(p.bucket, static_cast<int>(piece), at, count);
       if (host_staging) {
         work.read(values, host_values(), count * sizeof(float));

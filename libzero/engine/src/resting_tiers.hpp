@@ -43,8 +43,8 @@ class counted_bytes {
 
 // Which processes of a host these ranks are, for memory that is near.
 struct place_on_host {
-  int rank = 0;       // of the world
-  int index = 0;      // among the ranks of its host
+  int rank = 0;        // of the world
+  int index = 0;       // among the ranks of its host
   int neighbours = 1;  // those, this one included
 };
 

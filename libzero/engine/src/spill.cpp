@@ -37,9 +37,8 @@ void sharded_optimizer::state::spill_cell(std::size_t index, cell_under_way& are
   if (!c.down) {
     if (rests == tier::device) return;
     queue.record().wait();
-    area.spilled =
-        lane.spill({area.parameter.data, memory_place::device}, area.parameter.bytes(),
-                   *tiers.store(tier_class::parameters), c.parameter_record, unit);
+    area.spilled = lane.spill({area.parameter.data, memory_place::device}, area.parameter.bytes(),
+                              *tiers.store(tier_class::parameters), c.parameter_record, unit);
     return;
   }
   offload::tier_store& store = *tiers.store(tier_class::optimizer);
@@ -48,9 +47,8 @@ void sharded_optimizer::state::spill_cell(std::size_t index, cell_under_way& are
                               c.optimizer_record, unit);
   }
   if (rests == tier::disk) {
-    area.spilled =
-        lane.spill({area.parameter.data, memory_place::host}, area.parameter.bytes(),
-                   *tiers.store(tier_class::parameters), c.parameter_record, unit);
+    area.spilled = lane.spill({area.parameter.data, memory_place::host}, area.parameter.bytes(),
+                              *tiers.store(tier_class::parameters), c.parameter_record, unit);
   } else if (rests == tier::device) {
     const typed_span above = parameters_over(c.bucket, b.plan->optimizer).part(c.begin, c.count);
     const bool own_master = c.master && above.type == dtype::fp32;  // then it is what goes up
@@ -95,10 +93,10 @@ void sharded_optimizer::state::spill_gradient(std::size_t index) {
   for (const partition::cell& c : plan.cells_of(index)) {
     const typed_span part = piece.part(c.begin, c.count);
     const offload::move_end from{part.data, memory_place::device};
-    b.spilled = b.first_landing ? tiers.lane().spill(from, part.bytes(), store, c.gradient_record,
-                                                     unit)
-                                : tiers.lane().amend(from, part.bytes(), additions[cell], store,
-                                                     c.gradient_record, unit);
+    b.spilled = b.first_landing
+                    ? tiers.lane().spill(from, part.bytes(), store, c.gradient_record, unit)
+                    : tiers.lane().amend(from, part.bytes(), additions[cell], store,
+                                         c.gradient_record, unit);
     ++cell;
   }
 }
@@ -117,8 +115,8 @@ void sharded_optimizer::state::collect_squares(std::size_t index) {
   if (!b.added) return;
   b.added = false;
   b.spilled.wait();
-  joined_squares[index] = optim::join_sums_of_squares(
-      {cell_squares.data() + b.plan->first_cell, b.plan->cells});
+  joined_squares[index] =
+      optim::join_sums_of_squares({cell_squares.data() + b.plan->first_cell, b.plan->cells});
   work.write(&joined_squares[index], squares_of(index), sizeof(double));
 }
 
@@ -130,8 +128,8 @@ void sharded_optimizer::state::make_additions() {
     additions[i] = [this, i](const void* from, std::byte* record, std::size_t) {
       const partition::cell& c = plan.cells()[i];
       const bucket_storage& b = buckets[c.bucket];
-      const dtype landed = b.plan->reduced == partition::reduced_in::staged ? dtype::fp32
-                                                                           : b.shape->type;
+      const dtype landed =
+          b.plan->reduced == partition::reduced_in::staged ? dtype::fp32 : b.shape->type;
       const typed_span sum{record, c.count, b.plan->reduced_type};
       optim::accumulate({from, c.count, landed}, sum);
       cell_squares[i] = optim::sum_of_squares(sum);

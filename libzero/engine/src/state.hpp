@@ -43,12 +43,12 @@ struct bucket_storage {
   completion published;          // of the latest publication, or of what came up a tier for it
 
   // ---- of what rests off the device ----
-  completion landed;             // of the reduction whose piece is to be spilled
-  bool first_landing = false;    // of the step: it overwrites, later ones are added
-  bool added = false;            // one of the step was added, so the sum is known below alone
-  std::size_t staging = 0;       // of the reduced piece, where it is staged
-  completion spilled;            // of the reduced gradient
-  completion risen;              // of the parameters, from where they were updated
+  completion landed;               // of the reduction whose piece is to be spilled
+  bool first_landing = false;      // of the step: it overwrites, later ones are added
+  bool added = false;              // one of the step was added, so the sum is known below alone
+  std::size_t staging = 0;         // of the reduced piece, where it is staged
+  completion spilled;              // of the reduced gradient
+  completion risen;                // of the parameters, from where they were updated
   const_typed_span update_source;  // the gradient on the device that the update reads
 };
 
@@ -114,7 +114,7 @@ struct sharded_optimizer::state {
   buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
   buffer host_staging;  // empty where the host reaches staging
-  resting_tiers tiers;  // last: what is on its way uses the above
+  resting_tiers tiers;
 
   std::vector<unit_progress> units;
   std::vector<std::size_t> first_parameter;  // registration index of each unit's first
@@ -122,20 +122,20 @@ struct sharded_optimizer::state {
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;  // the one queued longer ago, or free
+  std::size_t next_coded = 0;                 // the one queued longer ago, or free
   std::vector<std::vector<update_run>> runs;  // by cell; offsets from where it begins
   std::vector<cell_under_way> under_way;      // by cell, modulo their number
   std::vector<std::size_t> landing;           // buckets to be spilled, in order of reduction
   std::array<std::size_t, 2> staged_gradient{no_bucket_staged, no_bucket_staged};
   std::size_t next_gradient_staging = 0;
-  std::vector<offload::amendment> additions;  // by cell: adds to its gradient
-  std::vector<double> cell_squares;           // by cell, of sums that additions made
-  std::vector<double> joined_squares;         // by bucket
+  std::vector<offload::amendment> additions;     // by cell: adds to its gradient
+  std::vector<double> cell_squares;              // by cell, of sums that additions made
+  std::vector<double> joined_squares;            // by bucket
   std::size_t read_cell = partition::no_record;  // whose record is in the first host block
   std::size_t read_bucket = no_bucket_staged;    // whose parameters were fetched to be read
   typed_span read_parameters;
-  std::size_t cursor = 0;      // the next use of plan.parameter_slots().uses expected
-  std::size_t limit = 0;       // where this micro-batch ends in it
+  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
+  std::size_t limit = 0;   // where this micro-batch ends in it
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
@@ -243,9 +243,9 @@ struct sharded_optimizer::state {
   // The reduction of a bucket was queued: its piece will be spilled once it has landed.
   void take_staging(std::size_t bucket);
   void spill_later(std::size_t bucket, bool first);
-  void spill_landed();                     // those that have; does not block
+  void spill_landed();                      // those that have; does not block
   void spill_gradient(std::size_t bucket);  // blocks until it has landed
-  void finish_spill(int unit);             // its gradients' memory is free again
+  void finish_spill(int unit);              // its gradients' memory is free again
   [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept {
     return squares.as<double>() + bucket;
   }

@@ -105,13 +105,11 @@ void sharded_optimizer::state::update_cell(std::size_t index, float learning_rat
       optim::hyper constants = group.constants;
       constants.learning_rate = learning_rate * group.learning_rate_factor;
       const auto array = [&](std::size_t number) {
-        return reinterpret_cast<float*>(area.optimizer + plan.array_offset(c, number)) +
-               run.offset;
+        return reinterpret_cast<float*>(area.optimizer + plan.array_offset(c, number)) + run.offset;
       };
       optim::update_spans spans;
       spans.count = run.count;
-      spans.master =
-          c.master ? array(0) : static_cast<float*>(area.parameter.data) + run.offset;
+      spans.master = c.master ? array(0) : static_cast<float*>(area.parameter.data) + run.offset;
       spans.gradient = const_typed_span(area.gradient).part(run.offset, run.count);
       for (int i = 0; i < states; ++i) {
         spans.state[i] = array(static_cast<std::size_t>(i) + (c.master ? 1 : 0));
