@@ -104,8 +104,8 @@ partition::model_spec toy_model(dtype type, int wide) {
   tied.tied_to = "first.weight";
   return {{{"first", {parameter("first.weight", {7, 5}), parameter("first.bias", {13}, 1), tied}},
            {"second",
-            {parameter("second.weight", {1009, static_cast<std::uint64_t>(wide)}), parameter("second.empty", {0, 3}),
-             parameter("second.frozen", {9}, 0, false)}},
+            {parameter("second.weight", {1009, static_cast<std::uint64_t>(wide)}),
+             parameter("second.empty", {0, 3}), parameter("second.frozen", {9}, 0, false)}},
            {"third", {parameter("third.weight", {31}), parameter("third.scale", {}, 1)}},
            {"fourth", {parameter("fourth.weight", {2, 600})}}}};
 }

@@ -43,7 +43,8 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
   bucket_storage& b = buckets[index];
   const bool below = b.plan->parameter_tier != tier::device;
   const typed_span parameters = below ? free_slot(index) : parameters_over(index, kept_over(b));
-  if (b.plan->cells == 0) {  // frozen, on the device
+  if (below) work.clear(parameters);  // padding is zeros
+  if (b.plan->cells == 0) {           // frozen, on the device
     partition::cell all;
     all.bucket = index;
     all.count = parameters.count;

@@ -87,7 +87,7 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
     // What is in codes lands later.
     const bool spills = buckets[index].plan->gradient_tier != partition::tier::device &&
                         (alone() || plan.options().quantized_reduce == 0);
-    if (spills) take_staging(index);
+    if (spills) take_staging(index, first);
     if (alone()) {
       reduce_alone(index, first);
     } else if (plan.options().quantized_reduce > 0) {
@@ -95,7 +95,7 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
     } else {
       queue_reduce(index, first);
     }
-    if (spills) spill_later(index, first);
+    if (spills) spill_later(index);
     last = buckets[index].reduced;
   }
   progress.reductions = progress.calls;
@@ -156,11 +156,13 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
   }
 }
 
-// A staging for the bucket's reduced piece, where it needs one.
-void sharded_optimizer::state::take_staging(std::size_t index) {
+// A staging for the bucket's reduced piece, where it needs one. The first sum of a step is
+// rounded to what it rests in; those that are added to it there come as they are.
+void sharded_optimizer::state::take_staging(std::size_t index, bool first) {
   bucket_storage& b = buckets[index];
-  if (b.plan->reduced != reduced_in::staged) return;
   spill_gradient(index);  // of an earlier reduction
+  b.first_landing = first;
+  if (b.plan->reduced != reduced_in::staged) return;
   const std::size_t before = staged_gradient[next_gradient_staging];
   if (before != no_bucket_staged) {
     spill_gradient(before);

@@ -84,7 +84,7 @@ void sharded_optimizer::state::land_codes(coded_reduction& of) {
   const int bits = b.plan->reduce_bits;
   const bool levels = plan.reduces_in_levels();
   const bool spilled = b.plan->gradient_tier != partition::tier::device;
-  if (spilled) take_staging(index);
+  if (spilled) take_staging(index, of.first);
   wait(of.moved);
   const std::byte* codes = levels ? of.sent + quantized_bytes(b.shape->shard, bits) *
                                                   static_cast<std::uint64_t>(plan.groups().groups())
@@ -92,7 +92,7 @@ void sharded_optimizer::state::land_codes(coded_reduction& of) {
   work.dequantize(codes, levels ? plan.groups().groups() : ranks.size(), bits, reduced_piece(index),
                   of.first || spilled ? optim::store_mode::overwrite : optim::store_mode::add);
   of.bucket = no_bucket_staged;
-  if (spilled) spill_later(index, of.first);
+  if (spilled) spill_later(index);
   if (of.last) queue_exchange(index);
 }
 

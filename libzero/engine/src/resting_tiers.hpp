@@ -69,10 +69,10 @@ class resting_tiers {
 
   // Of a cell under way, by number; null where the plan has none.
   [[nodiscard]] std::byte* host_block(std::size_t index) const noexcept {
-    return host_blocks_[index].as<std::byte>();
+    return index < host_blocks_.size() ? host_blocks_[index].as<std::byte>() : nullptr;
   }
   [[nodiscard]] std::byte* device_block(std::size_t index) const noexcept {
-    return device_blocks_[index].as<std::byte>();
+    return index < device_blocks_.size() ? device_blocks_[index].as<std::byte>() : nullptr;
   }
   // What is not as one would wish, a sentence each.
   [[nodiscard]] std::vector<std::string> notes() const;

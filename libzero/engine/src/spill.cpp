@@ -60,10 +60,9 @@ void sharded_optimizer::state::spill_cell(std::size_t index, cell_under_way& are
 
 // ---- reduced gradients ----
 
-void sharded_optimizer::state::spill_later(std::size_t index, bool first) {
+void sharded_optimizer::state::spill_later(std::size_t index) {
   bucket_storage& b = buckets[index];
   b.landed = alone() || plan.options().quantized_reduce > 0 ? queue.record() : b.reduced;
-  b.first_landing = first;
   landing.push_back(index);
 }
 

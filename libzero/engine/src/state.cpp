@@ -311,7 +311,7 @@ typed_span sharded_optimizer::state::reduced_piece(std::size_t bucket) const noe
       return full_gradient(bucket);
     case reduced_in::staged:
       return {gradient_staging[b.staging].data(), b.shape->shard,
-              repeated() ? dtype::fp32 : b.plan->reduced_type};
+              repeated() && !b.first_landing ? dtype::fp32 : b.plan->reduced_type};
     case reduced_in::nowhere:
       break;
   }

@@ -241,8 +241,8 @@ struct sharded_optimizer::state {
   void spill_cell(std::size_t cell, cell_under_way& area);
   [[nodiscard]] bool reads_parameter(const partition::cell& c) const noexcept;
   // The reduction of a bucket was queued: its piece will be spilled once it has landed.
-  void take_staging(std::size_t bucket);
-  void spill_later(std::size_t bucket, bool first);
+  void take_staging(std::size_t bucket, bool first);
+  void spill_later(std::size_t bucket);
   void spill_landed();                      // those that have; does not block
   void spill_gradient(std::size_t bucket);  // blocks until it has landed
   void finish_spill(int unit);              // its gradients' memory is free again
