@@ -6,6 +6,7 @@
 #include <zero/offload/swap_file.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace zero {
@@ -111,6 +112,22 @@ void resting_tiers::make_store(tier_class of, const partition::memory_plan& plan
     }
   }
   counted_[index] = std::make_unique<counted_bytes>(statistics, account, store->total());
+}
+
+tier_report resting_tiers::report() const {
+  tier_report report;
+  if (lane_ == nullptr) return report;
+  const offload::tier_traffic moved = lane_->traffic();
+  report.host_to_device = moved.host_to_device;
+  report.device_to_host = moved.device_to_host;
+  report.disk_read = moved.disk_read;
+  report.disk_written = moved.disk_written;
+  for (const auto& store : stores_) {
+    if (store == nullptr || store->in_place(0) != nullptr) continue;
+    report.disk_reading += std::chrono::duration<double>(store->reads().busy).count();
+    report.disk_writing += std::chrono::duration<double>(store->writes().busy).count();
+  }
+  return report;
 }
 
 std::vector<std::string> resting_tiers::notes() const {

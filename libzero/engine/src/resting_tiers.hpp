@@ -8,6 +8,7 @@
 #include <zero/base/buffer.hpp>
 #include <zero/base/copier.hpp>
 #include <zero/engine/options.hpp>
+#include <zero/engine/reports.hpp>
 #include <zero/offload/host_arena.hpp>
 #include <zero/offload/tier_lane.hpp>
 #include <zero/offload/tier_store.hpp>
@@ -74,6 +75,8 @@ class resting_tiers {
   [[nodiscard]] std::byte* device_block(std::size_t index) const noexcept {
     return index < device_blocks_.size() ? device_blocks_[index].as<std::byte>() : nullptr;
   }
+  // Both only with nothing outstanding.
+  [[nodiscard]] tier_report report() const;
   // What is not as one would wish, a sentence each.
   [[nodiscard]] std::vector<std::string> notes() const;
 
