@@ -82,6 +82,7 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
   // What was in this block before has gone.
   area.spilled.wait();
   area.risen.wait();
+  area.used.wait();
   area.fetched = area.lowered = {};
   locate(index, area);
   offload::tier_lane& lane = tiers.lane();

@@ -61,6 +61,7 @@ struct cell_under_way {
   completion lowered;  // of what comes down from the device
   completion spilled;  // of what went from here
   completion risen;
+  completion used;  // of the update, where that is queued
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);

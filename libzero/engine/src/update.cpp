@@ -124,7 +124,9 @@ void sharded_optimizer::state::update_cell(std::size_t index, float learning_rat
       }
     }
   }
-  if (tiered(c.bucket)) spill_cell(index, area);
+  if (!tiered(c.bucket)) return;
+  if (!c.down) area.used = queue.record();
+  spill_cell(index, area);
 }
 
 }  // namespace zero
