@@ -81,6 +81,7 @@ std::uint64_t memory_plan::array_offset(const cell& c, std::size_t array) const 
 }
 
 std::uint64_t memory_plan::array_bytes(const cell& c) const noexcept {
+  if (buckets_[c.bucket].update == updated_from::nowhere) return 0;
   return array_offset(c, options_.optimizer_arrays.size() + (c.master ? 1 : 0));
 }
 

@@ -10,16 +10,16 @@ constexpr std::uint64_t least_cell = 2048;  // elements
 
 bool off_the_device(tier t) { return t != tier::device; }
 
-// So that an update can take both as they rest.
-bool updated_where_it_rests(const sharding_policy& policy) {
+}  // namespace
+
+// An update then takes both as they rest.
+bool parameters_may_leave(const sharding_policy& policy) noexcept {
   return is_sharded(policy.parameters) && policy.parameters == policy.optimizer;
 }
 
-bool reduced_where_it_rests(const sharding_policy& policy) {
+bool gradients_may_leave(const sharding_policy& policy) noexcept {
   return policy.gradients == sharded_over::world;
 }
-
-}  // namespace
 
 const char* name_of(tier t) noexcept {
   switch (t) {
@@ -47,7 +47,7 @@ std::uint64_t tier_alignment(tier t) noexcept {
 }
 
 tier gradient_tier(const tiering& tiers, const sharding_policy& policy) noexcept {
-  if (!reduced_where_it_rests(policy)) return tier::device;
+  if (!gradients_may_leave(policy)) return tier::device;
   return tiers.gradients.value_or(tiers.optimizer_ratio == 1.0 ? tiers.optimizer : tier::device);
 }
 
@@ -55,12 +55,12 @@ void check(const tiering& tiers, const sharding_policy& policy) {
   const auto refuse = [](const std::string& what) {
     throw invalid_argument("[partition.tiering] " + what);
   };
-  if (off_the_device(tiers.parameters) && !updated_where_it_rests(policy)) {
+  if (off_the_device(tiers.parameters) && !parameters_may_leave(policy)) {
     refuse(std::string("parameters on ") + name_of(tiers.parameters) +
            ": they can rest off the device only where they are sharded like the optimizer states "
            "(policies 3, hybrid, mics and hpz)");
   }
-  if (off_the_device(tiers.gradients.value_or(tier::device)) && !reduced_where_it_rests(policy)) {
+  if (off_the_device(tiers.gradients.value_or(tier::device)) && !gradients_may_leave(policy)) {
     refuse(std::string("gradients on ") + name_of(*tiers.gradients) +
            ": they can rest off the device only where they are sharded over all ranks (policies 2, "
            "3, hybrid1 and hpz)");

@@ -193,7 +193,7 @@ class memory_plan {
   // Optimizer arrays of a cell, in order: master weights if it has them apart, then the states.
   // Array i begins at array_offset(c, i) from where the cell's arrays begin, on whatever tier.
   [[nodiscard]] std::uint64_t array_offset(const cell& c, std::size_t array) const noexcept;
-  [[nodiscard]] std::uint64_t array_bytes(const cell& c) const noexcept;  // of all
+  [[nodiscard]] std::uint64_t array_bytes(const cell& c) const noexcept;  // of all; frozen: 0
   // Blocks in which cells are worked on: those that are down in host memory, others on the device.
   [[nodiscard]] const cell_block& host_block() const noexcept { return host_block_; }
   [[nodiscard]] const cell_block& device_block() const noexcept { return device_block_; }

@@ -48,8 +48,11 @@ struct tiering {
   }
 };
 
-// Where reduced gradients rest under a policy that is resolved: what `gradients` asks for, if they
-// are sharded over just what the update walks, which is the world.
+// Whether parameters are sharded like the optimizer states, and gradients over just what an update
+// walks, which is the world: only then can they rest off the device. `policy` is resolved.
+[[nodiscard]] bool parameters_may_leave(const sharding_policy& policy) noexcept;
+[[nodiscard]] bool gradients_may_leave(const sharding_policy& policy) noexcept;
+// Where reduced gradients rest then, or the device.
 [[nodiscard]] tier gradient_tier(const tiering& tiers, const sharding_policy& policy) noexcept;
 
 // Throws invalid_argument, in one line: parameters off the device that are not sharded like the
