@@ -216,15 +216,9 @@ bool mover::advance(move& m) {
   return true;
 }
 
-std::uint64_t mover::oldest(const move& m) noexcept {
-  const std::uint64_t a = m.copied.number, b = m.stored.number;
-  return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
-}
-
-void mover::wait_for(move& m) {
-  move::transfer& t = oldest(m) == m.copied.number ? m.copied : m.stored;
-  t.done.wait();
-  t.number = 0;
+void mover::wait_for_copy(move& m) {
+  m.copied.done.wait();
+  m.copied.number = 0;
 }
 
 void mover::give_up(move& m) noexcept {

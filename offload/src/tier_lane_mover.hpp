@@ -48,7 +48,7 @@ struct move_request {
 struct move {
   struct transfer {
     completion done;
-    std::uint64_t number = 0;  // counts the lane's transfers; 0: none under way
+    std::uint64_t number = 0;  // counts the lane's; 0: none under way
   };
   enum class step : unsigned char { waiting, first, second, finished };
 
@@ -77,10 +77,8 @@ class mover {
   void begin(move& m);
   // Takes what has been transferred and queues what comes then. False if nothing has changed.
   bool advance(move& m);
-  // Number of its oldest transfer under way; 0: none.
-  [[nodiscard]] static std::uint64_t oldest(const move& m) noexcept;
-  // Blocks until that is done.
-  static void wait_for(move& m);
+  // Blocks until what is copied for it is there.
+  static void wait_for_copy(move& m);
   // Blocks until no memory is in use for it any more, and ends it.
   void give_up(move& m) noexcept;
 

@@ -2,8 +2,8 @@
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <cerrno>
-#include <limits>
 
 namespace zero::offload {
 
@@ -83,22 +83,38 @@ void tier_lane::worker::run() {
   for (;;) {
     queued_more_.wait(
         lock, [&] { return stop_ || first_ < begun_ || (error_ == nullptr && begun_ < queued_); });
+    if (stop_ && first_ == begun_) return;
     const std::exception_ptr failed = error_;
     const bool over = stop_ || failed != nullptr;
-    if (stop_ && first_ == begun_) return;
-    const std::uint64_t until = over ? begun_ : queued_;
+    const std::uint64_t seen = queued_;
     lock.unlock();
+    bool changed = true;
     try {
       if (failed != nullptr) std::rethrow_exception(failed);  // somebody has waited too long
-      turn(until);
+      changed = turn(over ? begun_ : seen) || wait_for_a_copy();
     } catch (...) {
       give_up(std::current_exception());
     }
     lock.lock();
+    if (changed) {
+      still_since_ = clock::now();
+      continue;
+    }
+    queued_more_.wait_for(lock, nap(),
+                          [&] { return queued_ != seen || over != (stop_ || error_ != nullptr); });
   }
 }
 
-void tier_lane::worker::turn(std::uint64_t until) {
+// Stores cannot be waited for together, nor with what is queued meanwhile: they are asked after a
+// third of the time that nothing has changed, so that no transfer seems to take much longer than
+// it does, and a long one costs little.
+tier_lane::worker::clock::duration tier_lane::worker::nap() const {
+  using std::chrono::microseconds;
+  return std::clamp<clock::duration>((clock::now() - still_since_) / 3, microseconds(20),
+                                     microseconds(300));
+}
+
+bool tier_lane::worker::turn(std::uint64_t until) {
   bool changed = false;
   for (std::uint64_t n = first_; n < begun_; ++n) changed |= follow(at(n));
   // One at a time: what is under way does not wait for all that could begin.
@@ -108,7 +124,7 @@ void tier_lane::worker::turn(std::uint64_t until) {
     follow(p);
     changed = true;
   }
-  if (!changed) wait_for_oldest();
+  return changed;
 }
 
 bool tier_lane::worker::may_begin(const move& m) {
@@ -160,17 +176,18 @@ void tier_lane::worker::publish() {
   changed_.notify_all();
 }
 
-void tier_lane::worker::wait_for_oldest() {
-  move* next = nullptr;
-  std::uint64_t lowest = std::numeric_limits<std::uint64_t>::max();
+// Blocks until the oldest copy is done, which is soon, if nothing but copies is under way.
+bool tier_lane::worker::wait_for_a_copy() {
+  move* oldest = nullptr;
   for (std::uint64_t n = first_; n < begun_; ++n) {
     move& m = at(n).m;
-    const std::uint64_t oldest = mover::oldest(m);
-    if (oldest == 0 || oldest >= lowest) continue;
-    lowest = oldest;
-    next = &m;
+    if (m.stored.number != 0) return false;
+    if (m.copied.number == 0) continue;
+    if (oldest == nullptr || m.copied.number < oldest->copied.number) oldest = &m;
   }
-  if (next != nullptr) mover::wait_for(*next);
+  if (oldest == nullptr) return false;
+  mover::wait_for_copy(*oldest);
+  return true;
 }
 
 // Waits until none of the memory is in use, and only then tells why.
