@@ -116,7 +116,8 @@ tier_lane::worker::clock::duration tier_lane::worker::nap() const {
 
 bool tier_lane::worker::turn(std::uint64_t until) {
   bool changed = false;
-  for (std::uint64_t n = first_; n < begun_; ++n) changed |= follow(at(n));
+  // Following one may end others before which it stood: their places are not ours any more.
+  for (std::uint64_t n = first_; n < begun_; n = std::max(n + 1, first_)) changed |= follow(at(n));
   // One at a time: what is under way does not wait for all that could begin.
   if (begun_ < until && may_begin(at(begun_).m)) {
     place& p = at(begun_++);

@@ -100,70 +100,98 @@ const fault_case every_fault[] = {
 
 class lane_faults : public ::testing::TestWithParam<fault_case> {};
 
-// Every record is spilled, changed and fetched, all queued at once; one request of the disk fails.
+// Every record is spilled, fetched and changed, all queued at once.
+struct round_of_moves {
+  explicit round_of_moves(workplace& place) : w(place) {
+    for (std::size_t i = 0; i < n; ++i) fill(at(i), sizes[i], i, 2);
+  }
+  [[nodiscard]] unsigned char* at(std::size_t i) const { return memory.get() + i * room; }
+  void queue() {
+    for (std::size_t i = 0; i < n; ++i) {
+      all.push_back(w.lane->spill(host(at(i)), sizes[i], w.disk, i, 0));
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const move_end to = i % 2 == 0 ? host(at(n + i)) : device(at(n + i));
+      all.push_back(w.lane->fetch(w.disk, i, to, sizes[i], 0));
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      all.push_back(w.lane->amend(host(at(i)), 8, add_one, w.disk, i, 0));
+    }
+  }
+  // What was fetched then, and what is there now.
+  void expect_all_right() const {
+    for (std::size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(first_difference(at(n + i), sizes[i], i, 2), -1) << i;
+      w.lane->fetch(w.disk, i, host(at(i)), sizes[i], 0).wait();
+      for (std::uint64_t b = 0; b < sizes[i]; ++b) {
+        ASSERT_EQ(at(i)[b], (byte_of(i, 2, b) + 1) % 256) << i;
+      }
+    }
+  }
+
+  static inline const std::size_t n = sizes.size();
+  workplace& w;
+  aligned_memory memory{2 * n * room};
+  std::vector<completion> all;
+  amendment add_one = [](const void*, std::byte* record, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) {
+      record[i] = static_cast<std::byte>(static_cast<unsigned>(record[i]) + 1);
+    }
+  };
+};
+
+// One request of the disk fails. Writes 0 to 4 and reads 0 to 9 are of the records in their order;
+// later ones are, too, but in the order in which records come back to be changed.
 void one_request_fails(const fault_case& fault, bool write, std::uint64_t request, bool late) {
   SCOPED_TRACE(std::string(write ? "write " : "read ") + std::to_string(request) +
                (late ? " late" : ""));
   host_copier at_once;
   late_copier later(3, 30);
   workplace w(late ? static_cast<copier&>(later) : at_once);
-  const std::size_t n = sizes.size();
-  for (std::size_t i = 0; i < n; ++i) w.put(i, 1);
-  // After this: reads 0 to 4 of amend and 5 to 9 of fetch, writes 0 to 4 of amend.
+  for (std::size_t i = 0; i < sizes.size(); ++i) w.put(i, 1);
   w.failing.where->change({fault.fault, request, 1, !write, write});
-  const amendment add_one = [](const void*, std::byte* record, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) {
-      record[i] = static_cast<std::byte>(static_cast<unsigned>(record[i]) + 1);
-    }
-  };
-  const aligned_memory there(2 * n * room);
-  std::vector<completion> amends, fetches;
-  const auto queue_all = [&] {
-    for (std::size_t i = 0; i < n; ++i) {
-      amends.push_back(w.lane->amend(host(there.get()), 8, add_one, w.disk, i, 0));
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      unsigned char* const to = there.get() + (n + i) * room;
-      const bool direct = i % 2 == 0;
-      fetches.push_back(w.lane->fetch(w.disk, i, direct ? host(to) : device(to), sizes[i], 0));
-    }
-    for (const completion& c : amends) c.wait();
-    for (const completion& c : fetches) c.wait();
-  };
-  const auto thrown = thrown_by(queue_all);
+  round_of_moves moves(w);
+  const auto thrown = thrown_by([&] {
+    moves.queue();
+    for (const completion& c : moves.all) c.wait();
+  });
   ASSERT_EQ(w.failing.where->spoiled(), 1U);
-  if (fault.harmless) {
+  // Where nothing was read, what should have been may have lain there before.
+  const bool by_chance = fault.fault == disk_fault::nothing && !write && request >= 5;
+  if (fault.harmless || (by_chance && !thrown)) {
     ASSERT_FALSE(thrown) << *thrown;
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::uint64_t b = 0; b < sizes[i]; ++b) {
-        ASSERT_EQ(there.get()[(n + i) * room + b], (byte_of(i, 1, b) + 1) % 256) << i;
-      }
-    }
+    return moves.expect_all_right();
+  }
+  if (write && request >= 5 && !thrown) {  // nobody has looked at it yet
+    EXPECT_THROW(moves.expect_all_right(), corrupt_data);
     return;
   }
   ASSERT_TRUE(thrown) << "nobody noticed";
   EXPECT_NE(thrown->find(fault.words), std::string::npos) << *thrown;
-  const std::string record = "the test's: record " + std::to_string(request % n);
+  const bool in_order = !write || request < 5;
+  const std::string record =
+      "the test's: record " + (in_order ? std::to_string(request % sizes.size()) : "");
   EXPECT_NE(thrown->find(record), std::string::npos) << *thrown;
   // It stays so, whatever is asked, and no memory is in use.
   EXPECT_EQ(w.failing.where->outstanding(), 0U);
   EXPECT_EQ(later.outstanding(), 0U);
+  unsigned char* const m = w.memory.get();
   for (const auto& again :
-       {thrown_by([&] { w.lane->drain(); }), thrown_by([&] { amends.back().wait(); }),
-        thrown_by([&] { amends.front().wait(); }),
-        thrown_by([&] { (void)w.lane->fetch(w.host_tier, 0, device(there.get()), 1, 0); }),
-        thrown_by([&] { (void)w.lane->copy(there.get(), w.memory.get(), 1, copy_way::up, 0); })}) {
+       {thrown_by([&] { w.lane->drain(); }), thrown_by([&] { moves.all.back().wait(); }),
+        thrown_by([&] { moves.all.front().wait(); }),
+        thrown_by([&] { (void)w.lane->fetch(w.host_tier, 0, device(m), 1, 0); }),
+        thrown_by([&] { (void)w.lane->copy(m + room, m, 1, copy_way::up, 0); })}) {
     ASSERT_TRUE(again);
     EXPECT_EQ(*again, *thrown);
   }
-  EXPECT_TRUE(amends.back().ready());
+  EXPECT_TRUE(moves.all.back().ready());
 }
 
 TEST_P(lane_faults, come_out_of_the_wait_for_the_move) {
   for (const bool write : {false, true}) {
     // What is written over a neighbour may be found there first.
     if (write && GetParam().fault == disk_fault::neighbour) continue;
-    for (std::uint64_t request = 0; request < (write ? 5U : 10U); ++request) {
+    for (std::uint64_t request = 0; request < 10; ++request) {
       one_request_fails(GetParam(), write, request, request % 2 == 0);
       if (HasFatalFailure()) return;
     }
