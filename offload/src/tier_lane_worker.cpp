@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 namespace zero::offload {
 
@@ -91,31 +92,35 @@ void tier_lane::worker::run() {
     bool changed = true;
     try {
       if (failed != nullptr) std::rethrow_exception(failed);  // somebody has waited too long
-      changed = turn(over ? begun_ : seen) || wait_for_a_copy();
+      changed = turn(over ? begun_ : seen) || wait_for_oldest();
     } catch (...) {
       give_up(std::current_exception());
     }
     lock.lock();
     if (changed) {
+      if (napped_) usual_ += (clock::now() - still_since_ - usual_) / 4;
       still_since_ = clock::now();
+      napped_ = false;
       continue;
     }
-    queued_more_.wait_for(lock, nap(),
-                          [&] { return queued_ != seen || over != (stop_ || error_ != nullptr); });
+    napped_ = !queued_more_.wait_for(
+        lock, nap(), [&] { return queued_ != seen || over != (stop_ || error_ != nullptr); });
   }
 }
 
-// Stores cannot be waited for together, nor with what is queued meanwhile: they are asked after a
-// third of the time that nothing has changed, so that no transfer seems to take much longer than
-// it does, and a long one costs little.
+// Several stores, or a store and copies, cannot be waited for together: they are asked from time to
+// time. The first time after half of what it usually takes until something changes: a long
+// transfer costs little, and a short one does not seem long.
 tier_lane::worker::clock::duration tier_lane::worker::nap() const {
   using std::chrono::microseconds;
-  return std::clamp<clock::duration>((clock::now() - still_since_) / 3, microseconds(20),
-                                     microseconds(300));
+  const bool first = clock::now() - still_since_ < usual_ / 2;
+  return std::clamp<clock::duration>(usual_ / (first ? 2 : 4), microseconds(20),
+                                     microseconds(1000));
 }
 
 bool tier_lane::worker::turn(std::uint64_t until) {
   bool changed = false;
+  mover_.look_again();
   // Following one may end others before which it stood: their places are not ours any more.
   for (std::uint64_t n = first_; n < begun_; n = std::max(n + 1, first_)) changed |= follow(at(n));
   // One at a time: what is under way does not wait for all that could begin.
@@ -177,17 +182,26 @@ void tier_lane::worker::publish() {
   changed_.notify_all();
 }
 
-// Blocks until the oldest copy is done, which is soon, if nothing but copies is under way.
-bool tier_lane::worker::wait_for_a_copy() {
+// Blocks until the oldest transfer is done, if all under way are of one store or all are copies:
+// then none of the others can be done long before it.
+bool tier_lane::worker::wait_for_oldest() {
   move* oldest = nullptr;
+  std::uint64_t lowest = std::numeric_limits<std::uint64_t>::max();
+  const tier_store* only = nullptr;
   for (std::uint64_t n = first_; n < begun_; ++n) {
     move& m = at(n).m;
-    if (m.stored.number != 0) return false;
-    if (m.copied.number == 0) continue;
-    if (oldest == nullptr || m.copied.number < oldest->copied.number) oldest = &m;
+    for (const move::transfer* const t : {&m.copied, &m.stored}) {
+      if (t->number == 0) continue;
+      const tier_store* const store = t == &m.stored ? m.what.store : nullptr;
+      if (oldest != nullptr && store != only) return false;
+      only = store;
+      if (t->number >= lowest) continue;
+      lowest = t->number;
+      oldest = &m;
+    }
   }
   if (oldest == nullptr) return false;
-  mover::wait_for_copy(*oldest);
+  mover::wait_for(only != nullptr ? oldest->stored : oldest->copied);
   return true;
 }
 

@@ -70,7 +70,7 @@ class tier_lane::worker {
   [[nodiscard]] bool may_begin(const move& m);
   bool follow(place& p);
   void publish();
-  bool wait_for_a_copy();
+  bool wait_for_oldest();
   void give_up(const std::exception_ptr& why) noexcept;
 
   mover mover_;
@@ -92,6 +92,8 @@ class tier_lane::worker {
   std::uint64_t first_ = 0;  // as ended_; the lane's thread's own
   std::uint64_t begun_ = 0;
   clock::time_point still_since_;  // nothing has changed
+  clock::duration usual_{0};       // that nothing does, where that has to be waited for
+  bool napped_ = false;            // since then, to the end
   std::thread thread_;             // last: it uses the rest
 };
 
