@@ -171,11 +171,26 @@ collectives::traffic sharded_optimizer::traffic() const {
   return state_->groups.traffic();
 }
 
+tier_report sharded_optimizer::tiers() const {
+  state_->wait_all();
+  tier_report report = state_->tiers.report();
+  for (const phase p : {phase::fetch, phase::spill}) {
+    report.exposed += state_->seconds[static_cast<std::size_t>(p)];
+  }
+  return report;
+}
+
+std::vector<std::string> sharded_optimizer::notes() const {
+  state_->wait_all();
+  return state_->tiers.notes();
+}
+
 void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
   state_->trace = recorder;
   try {
     state_->wait_all();
     state_->groups.set_trace(recorder);
+    if (state_->tiers.any()) state_->tiers.lane().set_trace(recorder);
   } catch (...) {
     // A poisoned communicator has nothing more to record.
   }

@@ -193,8 +193,14 @@ class sharded_optimizer {
   // Of the communicator this was made with and of those split from it for groups of ranks. Blocks
   // until what this rank has queued is done, and throws what that failed with.
   [[nodiscard]] collectives::traffic traffic() const;
-  // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
-  // off. nullptr stops. Blocks until what this rank has queued there is done.
+  // Of everything queued so far. Blocks until it is done, and throws what it failed with.
+  [[nodiscard]] tier_report tiers() const;
+  // What is not as one would wish of tiers (memory that could not be pinned, a disk without direct
+  // I/O), one sentence each, for printing once. Blocks as tiers() does.
+  [[nodiscard]] std::vector<std::string> notes() const;
+  // Records the verbs on the compute lane, moves between tiers on the copy lanes, and what runs
+  // over the groups of ranks that were split off. nullptr stops. Blocks until what this rank has
+  // queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
 
   // Bytes by class that a rank of such a run would hold, without allocating anything.
