@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   zero::bench::arrays a;
   zero::bench::register_updates(a);
   zero::bench::register_steps(a);
+  zero::bench::register_formats(a);
   zero::bench::register_elementwise(a);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

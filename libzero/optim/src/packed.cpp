@@ -15,7 +15,7 @@ using detail::packed_pieces;
 using detail::rounding_key;
 using detail::rounding_of;
 
-constexpr std::size_t piece = 2048;  // elements that are unpacked at once, whole blocks
+constexpr std::size_t piece = 512;  // elements that are unpacked at once, whole blocks
 constexpr std::size_t piece_blocks = piece / format_block;
 
 bool keeps_squares(algorithm a, int state) noexcept {
