@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace zero::testing {
 
@@ -170,6 +171,19 @@ class queued_processor final : public optim::processor {
   void update(optim::algorithm a, const optim::hyper& constants,
               const optim::step_decision* decision, const optim::update_spans& spans) override {
     where_.run([=, this] { host_->update(a, constants, decision, spans); });
+  }
+  void update_packed(optim::algorithm a, span<const optim::update_run> runs,
+                     const optim::step_decision* decision,
+                     const optim::packed_spans& spans) override {
+    where_.run([=, this, own = std::vector<optim::update_run>(runs.begin(), runs.end())] {
+      host_->update_packed(a, own, decision, spans);
+    });
+  }
+  void pack_master(const_typed_span values, const optim::packed_spans& spans) override {
+    where_.run([=, this] { host_->pack_master(values, spans); });
+  }
+  void unpack_master(const optim::packed_spans& spans, typed_span values) override {
+    where_.run([=, this] { host_->unpack_master(spans, values); });
   }
 
  private:
