@@ -209,6 +209,21 @@ memory_report sharded_optimizer::predict(const partition::model_spec& model,
   return report;
 }
 
+partition::fitted sharded_optimizer::fit(const partition::model_spec& model,
+                                         const engine_options& options, int world_size,
+                                         const partition::free_tiers& may, std::uint64_t budget,
+                                         memory_place place) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  return partition::fit(layout, plan_options_of(options, place), budget, may);
+}
+
+partition::tier_traffic_plan sharded_optimizer::predict_tier_traffic(
+    const partition::model_spec& model, const engine_options& options, int world_size) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
+  return partition::plan_tier_traffic(layout, plan, options.accumulate);
+}
+
 partition::communication_plan sharded_optimizer::predict_communication(
     const partition::model_spec& model, const engine_options& options, int world_size) {
   const partition::layout layout(model, layout_options_of(options, world_size));

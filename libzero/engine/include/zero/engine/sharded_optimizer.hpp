@@ -21,7 +21,9 @@
 #include <zero/engine/reports.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/communication_plan.hpp>
+#include <zero/partition/fit.hpp>
 #include <zero/partition/layout.hpp>
+#include <zero/partition/tier_traffic.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -207,6 +209,16 @@ class sharded_optimizer {
   [[nodiscard]] static memory_report predict(const partition::model_spec& model,
                                              const engine_options& options, int world_size,
                                              memory_place place = memory_place::host);
+  // What has to rest on a disk so that such a rank holds at most `budget` bytes; likewise. Puts
+  // what `may` be chosen in the place of options.tiers.
+  [[nodiscard]] static partition::fitted fit(const partition::model_spec& model,
+                                             const engine_options& options, int world_size,
+                                             const partition::free_tiers& may, std::uint64_t budget,
+                                             memory_place place = memory_place::host);
+  // What a rank moves between tiers in one step of `accumulate` micro-batches, likewise. tiers()
+  // grows by it in a step that keeps to the declared order and is not skipped.
+  [[nodiscard]] static partition::tier_traffic_plan predict_tier_traffic(
+      const partition::model_spec& model, const engine_options& options, int world_size);
   // The collective operations of one step of `accumulate` micro-batches that keeps to the
   // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
   // options.node_ranks counts as it is: 0 is all ranks at once.
