@@ -1,4 +1,4 @@
-// The fused update of every algorithm, and the same AdamW step as separate passes.
+// The fused update of every algorithm.
 //
 // Bytes of an element: 8 for the master and for each state, read and written, and once its size
 // for the gradient and for the parameter copy. The ceiling reads and writes as many bytes in place:
@@ -6,7 +6,6 @@
 #include "cases.hpp"
 #include "ceiling.hpp"
 
-#include <zero/optim/elementwise.hpp>
 #include <zero/optim/update.hpp>
 
 #include <optional>
@@ -71,47 +70,6 @@ void run_update(benchmark::State& state, arrays& a, const update_case& c) {
       [&](std::size_t begin, std::size_t end) { ceiling_range(a, c, begin, end); });
 }
 
-// ---- separate passes ---------------------------------------------------------------------------
-// What a step takes that unscales, clips, updates and casts one after the other: bf16 in and out.
-
-void scale(float* values, std::size_t count, float factor) {
-  for (std::size_t i = 0; i < count; ++i) values[i] *= factor;
-}
-
-void cast_and_scale(const bf16_t* in, float* out, std::size_t count, float factor) {
-  for (std::size_t i = 0; i < count; ++i) out[i] = to_float(in[i]) * factor;
-}
-
-void run_separate(benchmark::State& state, arrays& a) {
-  const int threads = static_cast<int>(state.range(0));
-  const update_case fused{algorithm::adamw, dtype::bf16, dtype::bf16};
-  const update_case alone{algorithm::adamw, dtype::fp32, std::nullopt};
-  std::vector<double> ratios;
-  float one = 1.0F;
-  benchmark::DoNotOptimize(one);
-  for (auto _ : state) {
-    double seconds = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
-      cast_and_scale(a.gradient_bf16.data() + begin, a.gradient32.data() + begin, end - begin, one);
-    });
-    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
-      scale(a.gradient32.data() + begin, end - begin, one);
-    });
-    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
-      update_range(a, alone, 100, begin, end);
-    });
-    seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
-      optim::convert({a.master.data() + begin, end - begin, dtype::fp32},
-                     {a.parameter.data() + begin, end - begin, dtype::bf16});
-    });
-    const double together = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
-      update_range(a, fused, 100, begin, end);
-    });
-    state.SetIterationTime(seconds);
-    ratios.push_back(seconds / together);
-  }
-  state.counters["over_fused"] = median(ratios);
-}
-
 }  // namespace
 
 void register_updates(arrays& a) {
@@ -126,9 +84,6 @@ void register_updates(arrays& a) {
           c.name().c_str(), [&a, c](benchmark::State& state) { run_update(state, a, c); }));
     }
   }
-  configure(
-      benchmark::RegisterBenchmark("separate_passes/adamw/bf16/bf16",
-                                   [&a](benchmark::State& state) { run_separate(state, a); }));
 }
 
 }  // namespace zero::bench

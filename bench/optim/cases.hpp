@@ -51,6 +51,8 @@ inline void configure(benchmark::internal::Benchmark* b) {
 }
 
 void register_updates(arrays& a);
+void register_steps(arrays& a);
+void register_formats(arrays& a);
 void register_elementwise(arrays& a);
 
 }  // namespace zero::bench

@@ -39,6 +39,16 @@ std::uint32_t read_all_on_target(const void* data, std::size_t bytes) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Xor(even, odd)));
 }
 
+void scale_on_target(float* values, std::size_t count, float factor) {
+  const hn::ScalableTag<float> d;
+  const auto by = hn::Set(d, factor);
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), by), d, values + i);
+  }
+  for (; i < count; ++i) values[i] *= factor;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace zero::bench
 HWY_AFTER_NAMESPACE();
@@ -48,6 +58,7 @@ namespace zero::bench {
 
 HWY_EXPORT(read_modify_write_on_target);
 HWY_EXPORT(read_all_on_target);
+HWY_EXPORT(scale_on_target);
 
 void read_modify_write(const stream* streams, int count, std::uint32_t mask) {
   HWY_DYNAMIC_DISPATCH(read_modify_write_on_target)(streams, count, mask);
@@ -55,6 +66,10 @@ void read_modify_write(const stream* streams, int count, std::uint32_t mask) {
 
 std::uint32_t read_all(const void* data, std::size_t bytes) {
   return HWY_DYNAMIC_DISPATCH(read_all_on_target)(data, bytes);
+}
+
+void scale(float* values, std::size_t count, float factor) {
+  HWY_DYNAMIC_DISPATCH(scale_on_target)(values, count, factor);
 }
 
 }  // namespace zero::bench

@@ -1,5 +1,6 @@
 #pragma once
 // The ceilings: the plainest vector code that moves as many bytes, measured in the same process.
+// And the one pass of a peer that the library has no use for.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,5 +20,8 @@ void read_modify_write(const stream* streams, int count, std::uint32_t mask);
 
 // The exclusive or of all 32-bit words.
 [[nodiscard]] std::uint32_t read_all(const void* data, std::size_t bytes);
+
+// values[i] *= factor.
+void scale(float* values, std::size_t count, float factor);
 
 }  // namespace zero::bench

@@ -6,6 +6,8 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   zero::bench::arrays a;
   zero::bench::register_updates(a);
+  zero::bench::register_steps(a);
+  zero::bench::register_formats(a);
   zero::bench::register_elementwise(a);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

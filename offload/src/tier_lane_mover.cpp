@@ -203,26 +203,31 @@ void mover::finish(move& m) noexcept {
   m.now = move::step::finished;
 }
 
-bool mover::advance(move& m) {
-  bool changed = false;
-  for (move::transfer* const t : {&m.copied, &m.stored}) {
-    if (t->number == 0 || !t->done.ready()) continue;
-    t->done.wait();  // of a record that was read: compares its checksum
-    t->number = 0;
-    changed = true;
+// Whether the store has done its part. Its transfers are done in the order in which they were
+// queued, so of those that are not the first is enough to ask for.
+bool mover::arrived(const move& m) noexcept {
+  asked* free = nullptr;
+  for (asked& a : unready_) {
+    if (a.store == m.what.store && a.number < m.stored.number) return false;
+    if (a.store == nullptr && free == nullptr) free = &a;
   }
-  if (m.copied.number != 0 || m.stored.number != 0) return changed;
+  if (m.stored.done.ready()) return true;
+  if (free != nullptr) *free = {m.what.store, m.stored.number};
+  return false;
+}
+
+bool mover::advance(move& m) {
+  const bool copied = m.copied.number != 0 && m.copied.done.ready();
+  if (copied) wait_for(m.copied);
+  const bool stored = m.stored.number != 0 && arrived(m);
+  if (stored) wait_for(m.stored);
+  if (m.copied.number != 0 || m.stored.number != 0) return copied || stored;
   go_on(m);
   return true;
 }
 
-std::uint64_t mover::oldest(const move& m) noexcept {
-  const std::uint64_t a = m.copied.number, b = m.stored.number;
-  return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
-}
-
-void mover::wait_for(move& m) {
-  move::transfer& t = oldest(m) == m.copied.number ? m.copied : m.stored;
+// Of a record that was read this compares the checksum.
+void mover::wait_for(move::transfer& t) {
   t.done.wait();
   t.number = 0;
 }

@@ -8,6 +8,7 @@
 
 #include <zero/offload/tier_lane.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +49,7 @@ struct move_request {
 struct move {
   struct transfer {
     completion done;
-    std::uint64_t number = 0;  // counts the lane's transfers; 0: none under way
+    std::uint64_t number = 0;  // counts the lane's; 0: none under way
   };
   enum class step : unsigned char { waiting, first, second, finished };
 
@@ -75,18 +76,25 @@ class mover {
   // Whether the bounce blocks it needs are free.
   [[nodiscard]] bool can_begin(const move_request& what) const;
   void begin(move& m);
+  // Before going through moves to advance them: stores are asked anew.
+  void look_again() noexcept { unready_ = {}; }
   // Takes what has been transferred and queues what comes then. False if nothing has changed.
   bool advance(move& m);
-  // Number of its oldest transfer under way; 0: none.
-  [[nodiscard]] static std::uint64_t oldest(const move& m) noexcept;
-  // Blocks until that is done.
-  static void wait_for(move& m);
+  // Blocks until it is done.
+  static void wait_for(move::transfer& t);
   // Blocks until no memory is in use for it any more, and ends it.
   void give_up(move& m) noexcept;
 
   [[nodiscard]] tier_traffic traffic() const noexcept;
 
  private:
+  // A transfer that was not done when it was asked for; later ones of the store are not, then.
+  struct asked {
+    const tier_store* store = nullptr;
+    std::uint64_t number = 0;
+  };
+
+  [[nodiscard]] bool arrived(const move& m) noexcept;
   [[nodiscard]] std::size_t blocks_for(const move_request& what) const noexcept;
   [[nodiscard]] std::byte* take_block() noexcept;
   void give_back(std::byte*& block) noexcept;
@@ -105,6 +113,7 @@ class mover {
   std::size_t blocks_;
   std::vector<std::byte*> free_;
   std::uint64_t transfers_ = 0;
+  std::array<asked, 4> unready_;
   std::atomic<std::uint64_t> up_{0};
   std::atomic<std::uint64_t> down_{0};
   std::atomic<std::uint64_t> read_{0};

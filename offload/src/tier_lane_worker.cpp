@@ -2,6 +2,7 @@
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 
@@ -83,24 +84,45 @@ void tier_lane::worker::run() {
   for (;;) {
     queued_more_.wait(
         lock, [&] { return stop_ || first_ < begun_ || (error_ == nullptr && begun_ < queued_); });
+    if (stop_ && first_ == begun_) return;
     const std::exception_ptr failed = error_;
     const bool over = stop_ || failed != nullptr;
-    if (stop_ && first_ == begun_) return;
-    const std::uint64_t until = over ? begun_ : queued_;
+    const std::uint64_t seen = queued_;
     lock.unlock();
+    bool changed = true;
     try {
       if (failed != nullptr) std::rethrow_exception(failed);  // somebody has waited too long
-      turn(until);
+      changed = turn(over ? begun_ : seen) || wait_for_oldest();
     } catch (...) {
       give_up(std::current_exception());
     }
     lock.lock();
+    if (changed) {
+      if (napped_) usual_ += (clock::now() - still_since_ - usual_) / 4;
+      still_since_ = clock::now();
+      napped_ = false;
+      continue;
+    }
+    napped_ = !queued_more_.wait_for(
+        lock, nap(), [&] { return queued_ != seen || over != (stop_ || error_ != nullptr); });
   }
 }
 
-void tier_lane::worker::turn(std::uint64_t until) {
+// Several stores, or a store and copies, cannot be waited for together: they are asked from time to
+// time. The first time after half of what it usually takes until something changes: a long
+// transfer costs little, and a short one does not seem long.
+tier_lane::worker::clock::duration tier_lane::worker::nap() const {
+  using std::chrono::microseconds;
+  const bool first = clock::now() - still_since_ < usual_ / 2;
+  return std::clamp<clock::duration>(usual_ / (first ? 2 : 4), microseconds(20),
+                                     microseconds(1000));
+}
+
+bool tier_lane::worker::turn(std::uint64_t until) {
   bool changed = false;
-  for (std::uint64_t n = first_; n < begun_; ++n) changed |= follow(at(n));
+  mover_.look_again();
+  // Following one may end others before which it stood: their places are not ours any more.
+  for (std::uint64_t n = first_; n < begun_; n = std::max(n + 1, first_)) changed |= follow(at(n));
   // One at a time: what is under way does not wait for all that could begin.
   if (begun_ < until && may_begin(at(begun_).m)) {
     place& p = at(begun_++);
@@ -108,7 +130,7 @@ void tier_lane::worker::turn(std::uint64_t until) {
     follow(p);
     changed = true;
   }
-  if (!changed) wait_for_oldest();
+  return changed;
 }
 
 bool tier_lane::worker::may_begin(const move& m) {
@@ -160,17 +182,27 @@ void tier_lane::worker::publish() {
   changed_.notify_all();
 }
 
-void tier_lane::worker::wait_for_oldest() {
-  move* next = nullptr;
+// Blocks until the oldest transfer is done, if all under way are of one store or all are copies:
+// then none of the others can be done long before it.
+bool tier_lane::worker::wait_for_oldest() {
+  move* oldest = nullptr;
   std::uint64_t lowest = std::numeric_limits<std::uint64_t>::max();
+  const tier_store* only = nullptr;
   for (std::uint64_t n = first_; n < begun_; ++n) {
     move& m = at(n).m;
-    const std::uint64_t oldest = mover::oldest(m);
-    if (oldest == 0 || oldest >= lowest) continue;
-    lowest = oldest;
-    next = &m;
+    for (const move::transfer* const t : {&m.copied, &m.stored}) {
+      if (t->number == 0) continue;
+      const tier_store* const store = t == &m.stored ? m.what.store : nullptr;
+      if (oldest != nullptr && store != only) return false;
+      only = store;
+      if (t->number >= lowest) continue;
+      lowest = t->number;
+      oldest = &m;
+    }
   }
-  if (next != nullptr) mover::wait_for(*next);
+  if (oldest == nullptr) return false;
+  mover::wait_for(only != nullptr ? oldest->stored : oldest->copied);
+  return true;
 }
 
 // Waits until none of the memory is in use, and only then tells why.

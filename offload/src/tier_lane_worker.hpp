@@ -12,6 +12,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,8 @@ class tier_lane::worker {
   void set_trace(trace_recorder* recorder) noexcept { trace_.store(recorder); }
 
  private:
+  using clock = std::chrono::steady_clock;
+
   // Fetches are one, spills the other.
   class tickets final : public completion_source {
    public:
@@ -62,11 +65,12 @@ class tier_lane::worker {
 
   // Of the lane's thread.
   void run();
-  void turn(std::uint64_t until);
+  bool turn(std::uint64_t until);
+  [[nodiscard]] clock::duration nap() const;
   [[nodiscard]] bool may_begin(const move& m);
   bool follow(place& p);
   void publish();
-  void wait_for_oldest();
+  bool wait_for_oldest();
   void give_up(const std::exception_ptr& why) noexcept;
 
   mover mover_;
@@ -87,7 +91,10 @@ class tier_lane::worker {
 
   std::uint64_t first_ = 0;  // as ended_; the lane's thread's own
   std::uint64_t begun_ = 0;
-  std::thread thread_;  // last: it uses the rest
+  clock::time_point still_since_;  // nothing has changed
+  clock::duration usual_{0};       // that nothing does, where that has to be waited for
+  bool napped_ = false;            // since then, to the end
+  std::thread thread_;             // last: it uses the rest
 };
 
 }  // namespace zero::offload

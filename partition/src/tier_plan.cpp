@@ -63,6 +63,11 @@ tier memory_plan::tier_of(tier_class of) const noexcept {
   return tier::device;
 }
 
+bool memory_plan::reached(tier rests, const cell& by) const noexcept {
+  if (rests == tier::disk) return false;
+  return !options_.apart_from_host || rests == (by.down ? tier::host : tier::device);
+}
+
 // ---- the arrays of a cell ----
 
 std::uint64_t memory_plan::array_block(const cell& c, std::size_t array) const noexcept {
@@ -192,11 +197,11 @@ void memory_plan::plan_blocks(const layout& of) {
     const std::uint64_t parameter = c.count * size_of(b.type);
     if (c.down) {
       if (options_.tiers.optimizer == tier::disk) optimizer = std::max(optimizer, array_bytes(c));
-      if (plan.gradient_tier != tier::host) grow(host_gradient, gradient);
-      if (plan.parameter_tier != tier::host) grow(host_parameter, parameter);
+      if (!reached(plan.gradient_tier, c)) grow(host_gradient, gradient);
+      if (!reached(plan.parameter_tier, c)) grow(host_parameter, parameter);
     } else {
-      if (off(plan.gradient_tier)) grow(device_gradient, gradient);
-      if (off(plan.parameter_tier)) grow(device_parameter, parameter);
+      if (!reached(plan.gradient_tier, c)) grow(device_gradient, gradient);
+      if (!reached(plan.parameter_tier, c)) grow(device_parameter, parameter);
     }
   }
   lay(host_block_, host_block_.optimizer, optimizer);

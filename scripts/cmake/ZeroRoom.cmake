@@ -1,5 +1,5 @@
-# zero_room, zero_backend, zero_optional, zero_library, zero_test, zero_bench: what a room's own CMakeLists.txt is
-# written with.
+# zero_room, zero_backend, zero_optional, zero_library, zero_test, zero_bench: what a room's own
+# CMakeLists.txt is written with.
 
 # The flags of every target of ours; never exported.
 add_library(zero_flags INTERFACE)

@@ -1,6 +1,5 @@
 // What a lane moves, one move at a time and a few: where the bytes end, what is counted, in which
 // order things complete, and what is refused.
-#include "offload/late_copier.hpp"
 #include "offload/scratch.hpp"
 
 #include <zero/base/error.hpp>
@@ -278,6 +277,57 @@ TEST_P(lanes, refuse_what_cannot_be) {
 
 INSTANTIATE_TEST_SUITE_P(all, lanes, ::testing::Bool(),
                          [](const auto& test) { return test.param ? "disk" : "memory"; });
+
+TEST(tier_lane, needs_bounces_that_fit) {
+  host_copier copies;
+  tier_lane_options options;
+  options.depth = 0;
+  EXPECT_THROW(tier_lane(copies, options), invalid_argument);
+  options.depth = 4;
+  options.bounces = 1;
+  EXPECT_THROW(tier_lane(copies, options), invalid_argument);
+  aligned_memory memory(4 * block_bytes);
+  options.bounce_memory = reinterpret_cast<std::byte*>(memory.get());
+  EXPECT_THROW(tier_lane(copies, options), invalid_argument);
+
+  const std::vector<std::uint64_t> sizes{5000, 4096};
+  const scratch_directory scratch;
+  disk_tier disk(make_disk_engine(), swap_file(scratch.path()), sizes);
+  page_resource pages;
+  memory_tier host_tier(pages, sizes);
+  unsigned char* const m = memory.get() + 2 * block_bytes;
+  const amendment nothing = [](const void*, std::byte*, std::size_t) {};
+  {  // without bounces
+    tier_lane lane(copies, {});
+    EXPECT_THROW((void)lane.spill(move_end{m, memory_place::device}, 5000, disk, 0, 0),
+                 invalid_argument);
+    EXPECT_THROW((void)lane.fetch(disk, 0, move_end{m, memory_place::device}, 5000, 0),
+                 invalid_argument);
+    EXPECT_THROW((void)lane.amend(move_end{m, memory_place::host}, 5, nothing, disk, 0, 0),
+                 invalid_argument);
+    EXPECT_THROW((void)lane.amend(move_end{m, memory_place::device}, 5, nothing, host_tier, 0, 0),
+                 invalid_argument);
+    lane.spill(move_end{m, memory_place::host}, 5000, disk, 0, 0).wait();
+    lane.amend(move_end{m, memory_place::host}, 5, nothing, host_tier, 0, 0).wait();
+    lane.fetch(host_tier, 0, move_end{m, memory_place::device}, 5000, 0).wait();
+  }
+  {  // too small for a record, not aligned, and one where two are needed
+    options.bounce_bytes = 8191;
+    tier_lane small(copies, options);
+    EXPECT_THROW((void)small.spill(move_end{m, memory_place::device}, 5000, disk, 0, 0),
+                 invalid_argument);
+    EXPECT_THROW((void)small.spill(move_end{m, memory_place::device}, 4096, disk, 1, 0),
+                 invalid_argument);
+    EXPECT_NO_THROW(
+        small.amend(move_end{m, memory_place::device}, 8191, nothing, host_tier, 1, 0).wait());
+    options.bounce_bytes = 12288;
+    tier_lane one(copies, options);
+    one.spill(move_end{m, memory_place::device}, 5000, disk, 0, 0).wait();
+    EXPECT_THROW((void)one.amend(move_end{m, memory_place::device}, 5, nothing, disk, 0, 0),
+                 invalid_argument);
+    EXPECT_NO_THROW(one.amend(move_end{m, memory_place::host}, 5, nothing, disk, 0, 0).wait());
+  }
+}
 
 }  // namespace
 }  // namespace zero::testing

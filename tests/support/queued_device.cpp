@@ -4,7 +4,9 @@
 #include <zero/base/memory_resource.hpp>
 
 #include <chrono>
+#include <cstring>
 #include <utility>
+#include <vector>
 
 namespace zero::testing {
 
@@ -89,6 +91,25 @@ void queued_stream::work_off() {
 
 namespace {
 
+// Copies that are made later, each way by a thread of its own.
+class queued_copier final : public copier {
+ public:
+  explicit queued_copier(int longest_pause_us)
+      : up_(31, longest_pause_us), down_(32, longest_pause_us) {}
+
+  completion copy(const void* from, void* to, std::size_t bytes, copy_way way) override {
+    queued_stream& lane = way == copy_way::up ? up_ : down_;
+    lane.run([=] {
+      if (bytes > 0) std::memcpy(to, from, bytes);
+    });
+    return lane.record();
+  }
+
+ private:
+  queued_stream up_;
+  queued_stream down_;
+};
+
 class queued_processor final : public optim::processor {
  public:
   explicit queued_processor(queued_stream& where)
@@ -98,7 +119,7 @@ class queued_processor final : public optim::processor {
   [[nodiscard]] memory_place place() const noexcept override { return memory_place::device; }
   [[nodiscard]] memory_resource& host_memory() noexcept override { return pages_; }
   [[nodiscard]] std::unique_ptr<copier> make_copier() override {
-    return std::make_unique<host_copier>();
+    return std::make_unique<queued_copier>(where_.longest_pause());
   }
   [[nodiscard]] std::string pin(void* /*memory*/, std::size_t /*bytes*/) override { return {}; }
   void unpin(void* /*memory*/, std::size_t /*bytes*/) noexcept override {}
@@ -150,6 +171,19 @@ class queued_processor final : public optim::processor {
   void update(optim::algorithm a, const optim::hyper& constants,
               const optim::step_decision* decision, const optim::update_spans& spans) override {
     where_.run([=, this] { host_->update(a, constants, decision, spans); });
+  }
+  void update_packed(optim::algorithm a, span<const optim::update_run> runs,
+                     const optim::step_decision* decision,
+                     const optim::packed_spans& spans) override {
+    where_.run([=, this, own = std::vector<optim::update_run>(runs.begin(), runs.end())] {
+      host_->update_packed(a, own, decision, spans);
+    });
+  }
+  void pack_master(const_typed_span values, const optim::packed_spans& spans) override {
+    where_.run([=, this] { host_->pack_master(values, spans); });
+  }
+  void unpack_master(const optim::packed_spans& spans, typed_span values) override {
+    where_.run([=, this] { host_->unpack_master(spans, values); });
   }
 
  private:

@@ -44,7 +44,6 @@ void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) c
   const std::size_t number = index % under_way.size();
   std::byte* const block = c.down ? tiers.host_block(number) : tiers.device_block(number);
   const partition::cell_block& parts = c.down ? plan.host_block() : plan.device_block();
-  const tier near = c.down ? tier::host : tier::device;
 
   area.optimizer = b.optimizer.as<std::byte>() + c.at;
   if (c.down) {
@@ -53,8 +52,8 @@ void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) c
   }
   const auto place = [&](tier rests, tier_class of, std::size_t record, typed_span on_device,
                          const partition::cell_block::part& part) -> typed_span {
-    if (rests != near) return {block + part.at, on_device.count, on_device.type};
-    if (near == tier::device) return on_device;
+    if (!plan.reached(rests, c)) return {block + part.at, on_device.count, on_device.type};
+    if (rests == tier::device) return on_device;
     return {tiers.store(of)->in_place(record), on_device.count, on_device.type};
   };
   // Gradients are only read, but what they are fetched into is not.
@@ -82,6 +81,7 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
   // What was in this block before has gone.
   area.spilled.wait();
   area.risen.wait();
+  area.used.wait();
   area.fetched = area.lowered = {};
   locate(index, area);
   offload::tier_lane& lane = tiers.lane();
@@ -96,13 +96,15 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
   fetch_cell_gradient(c, area);
   if (!reads_parameter(c)) return;
   const tier rests = b.plan->parameter_tier;
-  if (rests == tier::device) {
-    if (!c.down) return;
+  const std::uint64_t bytes = area.parameter.bytes();
+  if (plan.reached(rests, c)) {
+    count_crossing(rests, c, bytes, crossing::in);
+  } else if (rests == tier::device) {
     const typed_span above = parameters_over(c.bucket, b.plan->optimizer).part(c.begin, c.count);
-    area.lowered = lane.copy(above.data, area.parameter.data, above.bytes(), copy_way::down, unit);
-  } else if (rests == tier::disk || !c.down) {
+    area.lowered = lane.copy(above.data, area.parameter.data, bytes, copy_way::down, unit);
+  } else {
     area.fetched = lane.fetch(*tiers.store(tier_class::parameters), c.parameter_record,
-                              {area.parameter.data, place}, area.parameter.bytes(), unit);
+                              {area.parameter.data, place}, bytes, unit);
   }
 }
 
@@ -110,26 +112,38 @@ void sharded_optimizer::state::fetch_cell_gradient(const partition::cell& c, cel
   bucket_storage& b = buckets[c.bucket];
   const int unit = b.shape->unit;
   const tier rests = b.plan->gradient_tier;
+  const std::uint64_t bytes = area.gradient.bytes();
   offload::tier_lane& lane = tiers.lane();
-  if (rests == tier::device) {
-    if (!c.down) return;
-    const const_typed_span above = b.update_source.part(c.begin, c.count);
-    area.lowered = lane.copy(above.data, area.gradient.data, above.bytes(), copy_way::down, unit);
-    return;
-  }
-  b.spilled.wait();
-  if (units[static_cast<std::size_t>(unit)].reductions == 0) {  // nobody reduced it: zeros
-    if (c.down) {
-      std::memset(area.gradient.data, 0, area.gradient.bytes());
-    } else {
-      work.clear(area.gradient);
+  if (rests != tier::device) {
+    b.spilled.wait();
+    if (units[static_cast<std::size_t>(unit)].reductions == 0) {  // nobody reduced it: zeros
+      if (c.down) {
+        std::memset(area.gradient.data, 0, bytes);
+      } else {
+        work.clear(area.gradient);
+      }
+      return;
     }
-  } else if (rests == tier::disk || !c.down) {
+  }
+  if (plan.reached(rests, c)) {
+    count_crossing(rests, c, bytes, crossing::in);
+  } else if (rests == tier::device) {
+    const const_typed_span above = b.update_source.part(c.begin, c.count);
+    area.lowered = lane.copy(above.data, area.gradient.data, bytes, copy_way::down, unit);
+  } else {
     area.fetched =
         lane.fetch(*tiers.store(tier_class::gradients), c.gradient_record,
-                   {area.gradient.data, c.down ? memory_place::host : memory_place::device},
-                   area.gradient.bytes(), unit);
+                   {area.gradient.data, c.down ? memory_place::host : memory_place::device}, bytes,
+                   unit);
   }
+}
+
+// What is worked on as it rests on another tier crosses as the update reads or writes it.
+void sharded_optimizer::state::count_crossing(tier rests, const partition::cell& c,
+                                              std::uint64_t bytes, crossing way) noexcept {
+  if (rests == (c.down ? tier::host : tier::device)) return;
+  const bool rises = (way == crossing::in) != c.down;
+  (rises ? crossed.host_to_device : crossed.device_to_host) += bytes;
 }
 
 }  // namespace zero

@@ -33,28 +33,30 @@ void sharded_optimizer::state::spill_cell(std::size_t index, cell_under_way& are
   const int unit = b.shape->unit;
   const verb_timer timer(*this, phase::spill, unit);
   offload::tier_lane& lane = tiers.lane();
+  if (c.down) {
+    offload::tier_store& store = *tiers.store(tier_class::optimizer);
+    if (store.in_place(c.optimizer_record) == nullptr) {
+      area.spilled = lane.spill({area.optimizer, memory_place::host}, plan.array_bytes(c), store,
+                                c.optimizer_record, unit);
+    }
+  } else {
+    area.used = queue.record();
+  }
   const tier rests = b.plan->parameter_tier;
-  if (!c.down) {
-    if (rests == tier::device) return;
-    queue.record().wait();
-    area.spilled = lane.spill({area.parameter.data, memory_place::device}, area.parameter.bytes(),
-                              *tiers.store(tier_class::parameters), c.parameter_record, unit);
-    return;
-  }
-  offload::tier_store& store = *tiers.store(tier_class::optimizer);
-  if (store.in_place(c.optimizer_record) == nullptr) {
-    area.spilled = lane.spill({area.optimizer, memory_place::host}, plan.array_bytes(c), store,
-                              c.optimizer_record, unit);
-  }
-  if (rests == tier::disk) {
-    area.spilled = lane.spill({area.parameter.data, memory_place::host}, area.parameter.bytes(),
-                              *tiers.store(tier_class::parameters), c.parameter_record, unit);
+  const std::uint64_t bytes = area.parameter.bytes();
+  // An fp32 master weight apart is what goes up.
+  const bool twin = c.master && area.parameter.type == dtype::fp32;
+  void* const from = twin ? area.optimizer : area.parameter.data;
+  if (plan.reached(rests, c)) {
+    if (twin) tiers.host_work().copy({from, c.count, dtype::fp32}, area.parameter);
+    count_crossing(rests, c, bytes, crossing::out);
   } else if (rests == tier::device) {
     const typed_span above = parameters_over(c.bucket, b.plan->optimizer).part(c.begin, c.count);
-    const bool own_master = c.master && above.type == dtype::fp32;  // then it is what goes up
-    area.risen = lane.copy(own_master ? area.optimizer : area.parameter.data, above.data,
-                           above.bytes(), copy_way::up, unit);
-    b.risen = area.risen;
+    area.risen = b.risen = lane.copy(from, above.data, bytes, copy_way::up, unit);
+  } else {
+    area.used.wait();
+    area.spilled = lane.spill({from, c.down ? memory_place::host : memory_place::device}, bytes,
+                              *tiers.store(tier_class::parameters), c.parameter_record, unit);
   }
 }
 

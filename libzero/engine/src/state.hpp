@@ -12,6 +12,7 @@
 #include <zero/optim/loss_scale.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/memory_plan.hpp>
+#include <zero/partition/tier_traffic.hpp>
 
 #include <array>
 #include <cstddef>
@@ -61,6 +62,7 @@ struct cell_under_way {
   completion lowered;  // of what comes down from the device
   completion spilled;  // of what went from here
   completion risen;
+  completion used;  // of the update, where that is queued
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
@@ -131,6 +133,7 @@ struct sharded_optimizer::state {
   std::vector<offload::amendment> additions;     // by cell: adds to its gradient
   std::vector<double> cell_squares;              // by cell, of sums that additions made
   std::vector<double> joined_squares;            // by bucket
+  partition::tier_bytes crossed;              // without the lane
   std::size_t read_cell = partition::no_record;  // whose record is in the first host block
   std::size_t read_bucket = no_bucket_staged;    // whose parameters were fetched to be read
   typed_span read_parameters;
@@ -239,6 +242,9 @@ struct sharded_optimizer::state {
   void fetch_cell(std::size_t cell, cell_under_way& area);
   void fetch_cell_gradient(const partition::cell& c, cell_under_way& area);
   void spill_cell(std::size_t cell, cell_under_way& area);
+  enum class crossing : unsigned char { in, out };  // of what the update reads, writes
+  void count_crossing(partition::tier rests, const partition::cell& c, std::uint64_t bytes,
+                      crossing way) noexcept;
   [[nodiscard]] bool reads_parameter(const partition::cell& c) const noexcept;
   // The reduction of a bucket was queued: its piece will be spilled once it has landed.
   void take_staging(std::size_t bucket, bool first);

@@ -37,12 +37,15 @@ const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
   return run;
 }
 
+// Ahead only into a block that is free again: waiting for it would hold up what is there already.
 // Nothing is gained by beginning what rests on the device, and one memory serves all buckets whose
 // gradients are gathered apart.
 bool sharded_optimizer::state::may_begin(std::size_t cell, std::size_t current) const noexcept {
   if (cell == current) return true;
+  if (cell >= current + under_way.size()) return false;
   const partition::cell& c = plan.cells()[cell];
-  return cell < current + under_way.size() && tiered(c.bucket) &&
+  const cell_under_way& area = under_way[cell % under_way.size()];
+  return tiered(c.bucket) && area.spilled.ready() && area.risen.ready() && area.used.ready() &&
          (buckets[c.bucket].plan->update != updated_from::apart ||
           c.bucket == plan.cells()[current].bucket);
 }

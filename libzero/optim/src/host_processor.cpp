@@ -76,6 +76,19 @@ class host_processor final : public processor {
     optim::update(a, constants, {decision->steps, decision->gradient_scale}, spans);
   }
 
+  void update_packed(algorithm a, span<const update_run> runs, const step_decision* decision,
+                     const packed_spans& spans) override {
+    require(decision != nullptr, "update_packed without a decision");
+    if (decision->applied == 0) return;
+    optim::update_packed(a, runs, {decision->steps, decision->gradient_scale}, spans);
+  }
+  void pack_master(const_typed_span values, const packed_spans& spans) override {
+    optim::pack_master(values, spans);
+  }
+  void unpack_master(const packed_spans& spans, typed_span values) override {
+    optim::unpack_master(spans, values);
+  }
+
  private:
   static void move(const void* from, void* to, std::size_t bytes) noexcept {
     if (bytes > 0 && from != to) std::memcpy(to, from, bytes);

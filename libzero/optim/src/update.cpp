@@ -120,11 +120,14 @@ HWY_EXPORT(update_on_target);
 void update(algorithm a, const hyper& constants, const step_scalars& scalars,
             const update_spans& spans) {
   detail::check(a, scalars, spans);
+  detail::update_range(a, detail::make_scalars(a, constants, scalars), spans);
+}
+
+void detail::update_range(algorithm a, const update_scalars& k, const update_spans& spans) {
   if (spans.count == 0) return;
   // A copy too large to stay in a cache anyway is written around it: its lines need not be read.
   const bool streaming = spans.parameter.data != nullptr && spans.parameter.bytes() >= 4_MiB;
-  HWY_DYNAMIC_DISPATCH(update_on_target)
-  (a, detail::make_scalars(a, constants, scalars), spans, streaming);
+  HWY_DYNAMIC_DISPATCH(update_on_target)(a, k, spans, streaming);
 }
 
 }  // namespace zero::optim

@@ -8,7 +8,11 @@ namespace zero::optim {
 void update_reference(algorithm a, const hyper& constants, const step_scalars& scalars,
                       const update_spans& spans) {
   detail::check(a, scalars, spans);
-  const detail::update_scalars k = detail::make_scalars(a, constants, scalars);
+  detail::update_range_reference(a, detail::make_scalars(a, constants, scalars), spans);
+}
+
+void detail::update_range_reference(algorithm a, const update_scalars& k,
+                                    const update_spans& spans) {
   float unused = 0.0F;
   detail::with_rule(a, [&]<class Rule>(Rule) {
     for (std::size_t i = 0; i < spans.count; ++i) {

@@ -61,4 +61,8 @@ struct update_scalars {
 // Throws invalid_argument unless the spans are what `a` needs.
 void check(algorithm a, const step_scalars& scalars, const update_spans& spans);
 
+// update and its reference without the checks.
+void update_range(algorithm a, const update_scalars& k, const update_spans& spans);
+void update_range_reference(algorithm a, const update_scalars& k, const update_spans& spans);
+
 }  // namespace zero::optim::detail

@@ -190,6 +190,9 @@ class memory_plan {
   // Of a reduced piece that is added to what was spilled before it; the first of a step lands as
   // the bucket's reduced_type.
   [[nodiscard]] dtype added_type(const bucket_plan& b) const noexcept;
+  // Whether who updates the cell (the host one that is down, the device others) works on what rests
+  // there as it rests; else it is brought into the cell's block.
+  [[nodiscard]] bool reached(tier rests, const cell& by) const noexcept;
   // Optimizer arrays of a cell, in order: master weights if it has them apart, then the states.
   // Array i begins at array_offset(c, i) from where the cell's arrays begin, on whatever tier.
   [[nodiscard]] std::uint64_t array_offset(const cell& c, std::size_t array) const noexcept;

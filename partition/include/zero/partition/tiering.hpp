@@ -38,7 +38,7 @@ struct tiering {
   // Elements of a cell, at most: 2048 times a power of two.
   std::uint64_t cell_elements = std::uint64_t{1} << 17;
   // Cells of an update under way at a time, from reading to having been written; at least 2.
-  int depth = 6;
+  int depth = 8;
   // Records under way between a tier that must be read and the device, of either direction.
   int bounces = 4;
 

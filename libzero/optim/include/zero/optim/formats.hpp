@@ -11,15 +11,16 @@ namespace zero::optim {
 
 enum class state_format : unsigned char {
   fp32,
-  bf16,    // rounded to nearest even at each update
-  block8,  // 8-bit codes with one scale a block (formats.cpp says which codes)
+  bf16,    // rounded stochastically at each update, as block8 is: see README.md
+  block8,  // 8-bit codes with one scale a block
 };
 
 // What keeps a 16-bit parameter exact, or does not.
 enum class master_format : unsigned char {
   fp32,       // master weights apart; parameters are those rounded
-  remainder,  // bf16 parameters alone: the 16 bits of the fp32 weight that rounding took, so that
-              // both together are the master weight exactly
+  remainder,  // bf16 parameters alone: the lower 16 bits of the fp32 weight, so that both together
+              // are the master weight exactly; a parameter is the weight's nearest bf16, of a tie
+              // the one towards zero
   none,       // no master: the update reads the parameter and rounds its result stochastically,
               // keyed by (seed, step, element)
 };

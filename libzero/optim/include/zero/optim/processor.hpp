@@ -4,14 +4,16 @@
 // host done when the call returns.
 //
 // One thread at a time may use a processor. Spans must lie in memory of its place() (write and
-// read: one side in host memory) and stay until the stream has passed. Arguments are checked when
-// a call is made and throw invalid_argument; nothing is allocated after construction.
+// read: one side in host memory) and stay until the stream has passed. Arguments, runs included,
+// are looked at when a call is made and throw invalid_argument; nothing is allocated after
+// construction.
 
 #include <zero/base/copier.hpp>
 #include <zero/base/memory_resource.hpp>
 #include <zero/base/stream.hpp>
 #include <zero/base/typed_span.hpp>
 #include <zero/optim/decision.hpp>
+#include <zero/optim/packed.hpp>
 #include <zero/optim/quantize.hpp>
 #include <zero/optim/update.hpp>
 
@@ -75,6 +77,12 @@ class processor {
   // Takes step and gradient scale from `decision`; writes nothing where that is not to be applied.
   virtual void update(algorithm a, const hyper& constants, const step_decision* decision,
                       const update_spans& spans) = 0;
+
+  // ---- other formats: as in packed.hpp ----
+  virtual void update_packed(algorithm a, span<const update_run> runs,
+                             const step_decision* decision, const packed_spans& spans) = 0;
+  virtual void pack_master(const_typed_span values, const packed_spans& spans) = 0;
+  virtual void unpack_master(const packed_spans& spans, typed_span values) = 0;
 };
 
 // This thread's own arithmetic (elementwise.hpp, update.hpp), in the memory of any host resource.
