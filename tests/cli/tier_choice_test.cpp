@@ -92,6 +92,36 @@ TEST_F(Tiers, OfARunOfAComparisonAreAllThatTheStageHas) {
   }
 }
 
+TEST_F(Tiers, ThatTheStageCannotHaveAreRefused) {
+  const auto why = [](const arguments& given, int ranks) -> std::string {
+    try {
+      check(parsed(given), ranks);
+    } catch (const invalid_argument& e) {
+      return e.what();
+    }
+    return "";
+  };
+  for (const char* stage : {"0", "1", "2", "hybrid1"}) {
+    EXPECT_EQ(why({"--stage", stage, "--shard-group", "2", "--offload-parameters", "nvme"}, 4),
+              std::string("--offload-parameters nvme is not accepted with --stage ") + stage +
+                  "; expected a stage that shards parameters like the optimizer states: 3, hybrid, "
+                  "mics or hpz");
+  }
+  for (const char* stage : {"3", "hybrid", "hpz"}) {
+    EXPECT_EQ(why({"--stage", stage, "--shard-group", "2", "--offload-parameters", "nvme"}, 4), "");
+  }
+  for (const char* stage : {"0", "1", "hybrid"}) {
+    EXPECT_EQ(why({"--stage", stage, "--shard-group", "2", "--offload-gradients", "cpu"}, 4),
+              std::string("--offload-gradients cpu is not accepted with --stage ") + stage +
+                  "; expected a stage that shards gradients over all ranks: 2, 3, hybrid1 or hpz");
+  }
+  EXPECT_EQ(why({"--offload-gradients", "none", "--offload-parameters", "none"}, 1), "");
+  EXPECT_EQ(why({"--offload-ratio", "0.5"}, 1),
+            "--offload-ratio 0.5 is not accepted; expected --offload-optimizer cpu or nvme beside "
+            "it");
+  EXPECT_EQ(why({"--offload-ratio", "0.5", "--memory-budget", "1GiB"}, 1), "");
+}
+
 TEST_F(Tiers, AreReportedAsTheyAre) {
   const auto reported = [](const arguments& given, int ranks) {
     nlohmann::ordered_json run;
