@@ -17,7 +17,8 @@ struct shape {
 
 // Small cells cost a disk less than few of them under way do, as long as a record is some hundred
 // KiB, which 2^15 elements with their states are.
-constexpr std::array<shape, 6> smaller{{{1U << 16U, 6, 4},
+constexpr std::array<shape, 7> smaller{{{1U << 16U, 8, 4},
+                                        {1U << 15U, 8, 4},
                                         {1U << 15U, 6, 4},
                                         {1U << 15U, 4, 2},
                                         {1U << 14U, 4, 2},
