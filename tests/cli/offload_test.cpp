@@ -98,6 +98,13 @@ TEST_P(Compared, EveryTierHasTheSameBitsAndThePredictedBytes) {
     EXPECT_EQ(memory.at("parameters") == 0, offload != "none" && shards_parameters);
     EXPECT_EQ(memory.at("disk") > 0, offload == "nvme");
     EXPECT_EQ(memory.at("host") > 0, offload != "none");
+    double written = 0;
+    for (const json& rank : run.at("offload_io")) written += rank.at("disk_written").get<double>();
+    const json& wear = run.at("disk_wear");
+    EXPECT_NEAR(wear.at("written_per_step").get<double>(), written, 1);
+    EXPECT_NEAR(wear.at("written_per_day").get<double>() *
+                    run.at("step_seconds").at("median").get<double>(),
+                written * 86400, 1e-6 * written * 86400 + 1e6);
     EXPECT_EQ(moved.at("disk_read") > 0, offload == "nvme");
     EXPECT_EQ(moved.at("device_to_host") > 0, offload != "none");
   }

@@ -95,6 +95,17 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
   }
 }
 
+// All ranks' writes, at the pace of this run: what a drive's endurance is told in.
+void add_wear(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
+  constexpr double seconds_of_day = 86400.0;
+  double written = 0;
+  for (const rank_figures& own : ranks) written += static_cast<double>(own.tiers.disk_written);
+  written /= static_cast<double>(steps);
+  line["disk_wear"] = {{"written_per_step", written},
+                       {"written_per_day", written * seconds_of_day /
+                                               line.at("step_seconds").at("median").get<double>()}};
+}
+
 // Every option by its name as it would be given, so that a run can be repeated from its report.
 void add_options_given(json& line, const train_options& options) {
   train_options copy = options;
@@ -232,6 +243,7 @@ json run_line(const finished_run& run) {
   add_device(line, run);
   line["parameters_digest"] = run.parameters_digest;
   add_figures(line, run.ranks, run.steps.size());
+  add_wear(line, run.ranks, run.steps.size());
   for (std::size_t i = 0; i < phase_count; ++i) {
     line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
   }
