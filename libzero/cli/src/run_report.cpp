@@ -98,12 +98,12 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
 // All ranks' writes, at the pace of this run: what a drive's endurance is told in.
 void add_wear(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
   constexpr double seconds_of_day = 86400.0;
-  double written = 0;
-  for (const rank_figures& own : ranks) written += static_cast<double>(own.tiers.disk_written);
-  written /= static_cast<double>(steps);
+  std::uint64_t written = 0;
+  for (const rank_figures& own : ranks) written += own.tiers.disk_written;
+  written /= steps;
+  const auto median = line.at("step_seconds").at("median").get<double>();
   line["disk_wear"] = {{"written_per_step", written},
-                       {"written_per_day", written * seconds_of_day /
-                                               line.at("step_seconds").at("median").get<double>()}};
+                       {"written_per_day", static_cast<double>(written) * seconds_of_day / median}};
 }
 
 // Every option by its name as it would be given, so that a run can be repeated from its report.
