@@ -88,8 +88,8 @@ fitted fit(const layout& of, const plan_options& options, std::uint64_t budget,
   const bool shares = may.optimizer && may.ratio;
   const std::uint64_t beside = shares ? beside_optimizer(of, options, order.front()) : 0;
   for (const shape& s : smaller) {
-    // Then no share fits, nor takes least.
-    const bool whole = shares && beside > budget && beside >= best.bytes;
+    // Then no share takes less than the least so far, which does not fit.
+    const bool whole = shares && beside >= best.bytes;
     for (tiering tiers : order) {
       if (!tiers.any()) continue;  // has no cells under way
       if (whole && tiers.optimizer_ratio < 1) continue;
