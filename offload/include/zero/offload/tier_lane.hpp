@@ -52,8 +52,8 @@ struct tier_traffic {
 struct tier_lane_options {
   // Host memory for what is on its way between a record and a device: `bounces` blocks of
   // `bounce_bytes` each, back to back, aligned for every store. A record of a store that must be
-  // read takes one, unless it is moved to or from host memory; the source of an amendment takes
-  // one if it is a device's.
+  // read takes one where it meets a device or is amended; so does, besides, the source of an
+  // amendment that comes from a device.
   std::byte* bounce_memory = nullptr;
   std::uint64_t bounce_bytes = 0;
   std::size_t bounces = 0;
