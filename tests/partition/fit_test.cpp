@@ -29,8 +29,8 @@ struct option {
 };
 
 const std::vector<std::tuple<std::uint64_t, int, int>> shapes{
-    {131072, 6, 4}, {65536, 6, 4}, {32768, 6, 4}, {32768, 4, 2},
-    {16384, 4, 2},  {16384, 3, 1}, {16384, 2, 1}};
+    {131072, 8, 4}, {65536, 8, 4}, {32768, 8, 4}, {32768, 6, 4},
+    {32768, 4, 2},  {16384, 4, 2}, {16384, 3, 1}, {16384, 2, 1}};
 
 // All choices of what may rest on a disk that stage 3 allows, each class on its own.
 std::vector<option> all_options(const layout& of, const plan_options& base, const free_tiers& may) {
