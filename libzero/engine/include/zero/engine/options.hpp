@@ -10,6 +10,7 @@
 #include <zero/partition/sharding_policy.hpp>
 #include <zero/partition/tiering.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -80,6 +81,8 @@ struct engine_options {
   // Makes the engines of the disk tier; nothing: offload::make_disk_engine(). For tests that make
   // one fail.
   std::function<std::unique_ptr<offload::disk_engine>()> make_disk;
+  // How long one transfer of a record may take before the disk counts as failed.
+  std::chrono::milliseconds disk_deadline{60000};
 
   // ---- performance ----
   int prefetch = 1;  // units gathered ahead of the one in use; 0 gathers on demand
