@@ -1,7 +1,7 @@
 #pragma once
 // The arithmetic of packed.hpp on one element and one block, for every processor alike: integers,
 // and products with powers of two, so that nothing here is rounded but where it says so. Formulas
-// and bounds stand in README.md.
+// and bounds stand in formats.md.
 
 #include "exact.hpp"
 
