@@ -1,10 +1,12 @@
 #include "offload/disk_run.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/hash.hpp>
 #include <zero/offload/transfer_queue.hpp>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -88,16 +90,51 @@ named_file::named_file(const disk_case& c) : path_(c.directory + "/zero_bench_XX
 
 named_file::~named_file() { unlink(path_.c_str()); }
 
-pass run_fio(const disk_case& c, const named_file& file, pattern p) {
-  const char* const way = p == pattern::mixed ? "rw" : name_of(p);
+block_memory::block_memory(const disk_case& c)
+    : bytes_(c.block * static_cast<std::uint64_t>(c.depth)) {
+  if (c.huge_pages) {
+    arena_ = std::make_unique<offload::host_arena>(std::vector<offload::block_class>{{bytes_, 1}});
+    base_ = static_cast<std::byte*>(arena_->base());
+  } else {
+    const std::uint64_t with_fio = bytes_ + 4096;  // it maps almost a page more
+    file_ = memfd_create("blocks", 0);
+    if (file_ < 0 || ftruncate(file_, static_cast<off_t>(with_fio)) != 0) {
+      throw io_error("making", "a file in memory", errno);
+    }
+    void* const found = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+    if (found == MAP_FAILED) throw io_error("mapping", "a file in memory", errno);
+    base_ = static_cast<std::byte*>(found);
+  }
+  randomise(base_, bytes_, 3);
+}
+
+block_memory::~block_memory() {
+  if (file_ < 0) return;
+  munmap(base_, bytes_);
+  close(file_);
+}
+
+std::string block_memory::environment() const {
   // glibc then asks for huge pages for what fio allocates, as host_arena does for itself.
-  const std::string pages = c.huge_pages ? "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 " : "";
+  return arena_ != nullptr ? "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 " : "";
+}
+
+std::string block_memory::option() const {
+  if (arena_ != nullptr) return "";
+  return " --mem=mmapshared:/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(file_);
+}
+
+pass run_fio(const disk_case& c, const named_file& file, const block_memory& memory, pattern p) {
+  const char* const way = p == pattern::mixed ? "rw" : name_of(p);
+  const bool registers = c.registered && c.fio_engine == "io_uring";
   const std::string command =
-      pages + "fio --name=bench --filename='" + file.path() + "' --rw=" + way +
+      memory.environment() + "fio --name=bench --filename='" + file.path() + "' --rw=" + way +
       " --bs=" + std::to_string(c.block) + " --size=" + std::to_string(c.bytes) +
-      " --iodepth=" + std::to_string(c.depth) +
-      " --ioengine=io_uring --direct=1 --fixedbufs=1 --registerfiles=1 --gtod_reduce=1"
-      " --scramble_buffers=0 --invalidate=0 --fallocate=none --output-format=json 2>/dev/null";
+      " --io_size=" + std::to_string(c.steps() * c.block) +
+      " --iodepth=" + std::to_string(c.depth) + " --ioengine=" + c.fio_engine + memory.option() +
+      (registers ? " --fixedbufs=1 --registerfiles=1" : "") +
+      " --direct=1 --gtod_reduce=1 --scramble_buffers=0 --invalidate=0 --fallocate=none"
+      " --output-format=json 2>/dev/null";
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   if (pipe == nullptr) throw error("fio cannot be started");
   std::string text;
@@ -108,7 +145,10 @@ pass run_fio(const disk_case& c, const named_file& file, pattern p) {
   const std::size_t begin = text.find('{');
   if (begin == std::string::npos) throw error("fio is not installed or said nothing: " + command);
   const auto job = nlohmann::json::parse(text.substr(begin)).at("jobs").at(0);
-  if (job.at("error").get<int>() != 0) throw error("fio failed: " + command);
+  if (job.at("error").get<int>() != 0) {
+    throw error("fio failed (--registered no, where the limit on locked memory is low): " +
+                command);
+  }
   pass out;
   double milliseconds = 0;
   for (const char* const direction : {"read", "write"}) {
@@ -122,59 +162,75 @@ pass run_fio(const disk_case& c, const named_file& file, pattern p) {
   return out;
 }
 
-struct engine_run::state {
-  state(const disk_case& wanted, const std::string& path)
-      : c(wanted),
-        file(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC)),
-        memory({{wanted.block, static_cast<std::size_t>(wanted.depth)}}),
-        queue(offload::make_disk_engine(wanted.engine, {wanted.depth}), 4096,
-              std::chrono::seconds(60)),
-        outcomes(static_cast<std::size_t>(wanted.depth)) {
-    if (file < 0) throw io_error("opening", path, errno);
-    randomise(memory.base(), memory.bytes(), 1);
-    queue.engine().register_file(file);
-    queue.engine().register_memory(memory.base(), memory.bytes());
-    for (int i = 0; i < c.depth; ++i) slots.push_back(memory.allocate(c.block));
-    for (void* const slot : slots) randomise(slot, c.block, 3);
-  }
-  ~state() { close(file); }
+namespace {
 
-  disk_case c;
-  int file;
-  offload::host_arena memory;
-  offload::transfer_queue queue;
-  std::vector<offload::transfer_outcome> outcomes;
-  std::vector<void*> slots;
+struct direct_file {
+  explicit direct_file(const std::string& path)
+      : number(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC)) {
+    if (number < 0) throw io_error("opening", path, errno);
+  }
+  direct_file(const direct_file&) = delete;
+  direct_file& operator=(const direct_file&) = delete;
+  ~direct_file() { close(number); }
+  int number;
 };
 
-engine_run::engine_run(const disk_case& c, const named_file& file)
-    : state_(std::make_unique<state>(c, file.path())) {}
-engine_run::~engine_run() = default;
+void check(const offload::transfer_outcome& o) {
+  if (o.error_number != 0) throw io_error("transfer of", "the file", o.error_number, o.offset);
+}
 
-const char* engine_run::engine_name() const noexcept { return state_->queue.engine().name(); }
+}  // namespace
 
-pass engine_run::run(pattern p) {
-  state& s = *state_;
-  const std::uint64_t count = s.c.blocks();
+std::string engine_name(const disk_case& c) {
+  return offload::make_disk_engine(c.engine, {c.depth})->name();
+}
+
+pass run_engine(const disk_case& c, const named_file& named, const block_memory& memory,
+                pattern p) {
+  const direct_file file(named.path());
+  offload::transfer_queue queue(offload::make_disk_engine(c.engine, {c.depth}), 4096,
+                                std::chrono::seconds(60));
+  std::vector<offload::transfer_outcome> outcomes(static_cast<std::size_t>(c.depth));
+  if (c.registered) {
+    queue.engine().register_file(file.number);
+    queue.engine().register_memory(memory.base(), memory.bytes());
+  }
+  const std::uint64_t count = c.steps();
   std::uint64_t begun = 0, done = 0;
   const auto begin = [&](std::uint64_t slot) {
     const step next = step_of(p, begun++);
-    s.queue.start({next.reads ? offload::direction::read : offload::direction::write, s.file,
-                   next.block * s.c.block, s.slots[slot], s.c.block, slot});
+    queue.start({next.reads ? offload::direction::read : offload::direction::write, file.number,
+                 next.block % c.blocks() * c.block, memory.base() + slot * c.block, c.block, slot});
   };
-  return measure(s.c.bytes, [&] {
-    while (begun < std::min<std::uint64_t>(count, s.slots.size())) begin(begun);
+  return measure(count * c.block, [&] {
+    while (begun < std::min(count, static_cast<std::uint64_t>(c.depth))) begin(begun);
     while (done < count) {
-      const std::size_t n = s.queue.finish(s.outcomes, offload::transfer_queue::wait_for::one);
+      const std::size_t n = queue.finish(outcomes, offload::transfer_queue::wait_for::one);
       for (std::size_t i = 0; i < n; ++i) {
-        const offload::transfer_outcome& o = s.outcomes[i];
-        if (o.error_number != 0)
-          throw io_error("transfer of", "the file", o.error_number, o.offset);
+        check(outcomes[i]);
         ++done;
-        if (begun < count) begin(o.tag);
+        if (begun < count) begin(outcomes[i].tag);
       }
     }
   });
+}
+
+memory_pass run_memory(std::uint64_t bytes) {
+  offload::host_arena memory({{bytes, 1}});
+  randomise(memory.base(), bytes, 5);
+  const auto* const words = static_cast<const std::uint64_t*>(memory.base());
+  std::uint64_t sum = 0, hash = 0;
+  memory_pass out;
+  out.read = measure(bytes, [&] {
+    std::uint64_t sums[8] = {};
+    for (std::uint64_t i = 0; i + 8 <= bytes / 8; i += 8) {
+      for (std::uint64_t k = 0; k < 8; ++k) sums[k] += words[i + k];
+    }
+    for (const std::uint64_t s : sums) sum += s;
+  });
+  out.hash = measure(bytes, [&] { hash = checksum64(words, bytes, sum); });
+  if (hash == sum) throw error("a hash that is a sum");  // and both are used
+  return out;
 }
 
 store_run::store_run(const disk_case& c)
@@ -185,7 +241,7 @@ store_run::store_run(const disk_case& c)
           offload::make_disk_engine(c.engine, {c.depth}), offload::swap_file(c.directory),
           std::vector<std::uint64_t>(c.blocks(), c.block))),
       busy_(static_cast<std::size_t>(2 * c.depth)) {
-  store_->register_memory(memory_->base(), memory_->bytes());
+  if (c.registered) store_->register_memory(memory_->base(), memory_->bytes());
   for (std::size_t i = 0; i < busy_.size(); ++i) {
     slots_.push_back(memory_->allocate(c.block));
     randomise(slots_.back(), c.block, i);
@@ -196,14 +252,14 @@ store_run::store_run(const disk_case& c)
 pass store_run::run(pattern p) {
   ++generation_;
   const std::uint64_t count = case_.blocks();
-  return measure(case_.bytes, [&] {
-    for (std::uint64_t i = 0; i < count; ++i) {
+  return measure(case_.steps() * case_.block, [&] {
+    for (std::uint64_t i = 0; i < case_.steps(); ++i) {
       const std::size_t slot = i % slots_.size();
       busy_[slot].wait();
       const step next = step_of(p, i);
+      const std::uint64_t block = next.block % count;
       // Reads and writes of a mixed pass stay out of each other's way, as fio's blocks do.
-      const std::uint64_t record =
-          next.reads || p == pattern::write ? next.block : count - 1 - next.block;
+      const std::uint64_t record = next.reads || p == pattern::write ? block : count - 1 - block;
       busy_[slot] = next.reads ? store_->read(record, slots_[slot])
                                : store_->write(record, slots_[slot], generation_);
     }

@@ -1,10 +1,11 @@
 #pragma once
-// One pass over a file, timed: by fio, by a transfer_queue, by a record_store.
+// Passes over a file, timed: by fio, by a transfer_queue, by a record_store. And over memory.
 
 #include <zero/offload/disk_engine.hpp>
 #include <zero/offload/host_arena.hpp>
 #include <zero/offload/record_store.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,10 +21,17 @@ struct disk_case {
   std::uint64_t bytes = std::uint64_t{1} << 30;
   std::uint64_t block = std::uint64_t{1} << 20;
   int depth = 16;
+  int passes = 4;  // over the file, in one go: fio counts its processor time in milliseconds
   bool huge_pages = true;
+  bool registered = true;  // memory and file with io_uring, by all alike
+  std::string fio_engine = "io_uring";
   offload::disk_engine_kind engine = offload::disk_engine_kind::automatic;
 
   [[nodiscard]] std::uint64_t blocks() const noexcept { return bytes / block; }
+  // Of all passes together.
+  [[nodiscard]] std::uint64_t steps() const noexcept {
+    return blocks() * static_cast<std::uint64_t>(passes);
+  }
 };
 
 struct pass {
@@ -48,21 +56,44 @@ class named_file {
   std::string path_;
 };
 
-// fio with its io_uring engine, registered buffers and files, and no clocks but the job's.
-[[nodiscard]] pass run_fio(const disk_case& c, const named_file& file, pattern p);
-
-// Checked transfers, without checksums, to and from registered memory.
-class engine_run {
+// What engine and fio move bytes to and from, `depth` blocks: how fast the disk is depends on which
+// pages of the machine these are. Small pages are the very same for both, a file without a name
+// that fio maps too. Huge pages are each one's own: a host_arena's, and what glibc gives fio.
+class block_memory {
  public:
-  engine_run(const disk_case& c, const named_file& file);
-  ~engine_run();
-  [[nodiscard]] pass run(pattern p);
-  [[nodiscard]] const char* engine_name() const noexcept;
+  explicit block_memory(const disk_case& c);
+  block_memory(const block_memory&) = delete;
+  block_memory& operator=(const block_memory&) = delete;
+  ~block_memory();
+  [[nodiscard]] std::byte* base() const noexcept { return base_; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  // What fio must be told, before and after its name.
+  [[nodiscard]] std::string environment() const;
+  [[nodiscard]] std::string option() const;
 
  private:
-  struct state;
-  std::unique_ptr<state> state_;
+  std::uint64_t bytes_;
+  std::unique_ptr<offload::host_arena> arena_;  // huge pages
+  int file_ = -1;                               // small ones
+  std::byte* base_ = nullptr;
 };
+
+// fio without clocks but the job's. Its processor time is its one thread's, without set-up and end.
+[[nodiscard]] pass run_fio(const disk_case& c, const named_file& file, const block_memory& memory,
+                           pattern p);
+
+// Checked transfers, without checksums; the engine is made anew, as fio makes its own, and that is
+// not timed. The processor time is the whole process's.
+[[nodiscard]] pass run_engine(const disk_case& c, const named_file& file,
+                              const block_memory& memory, pattern p);
+[[nodiscard]] std::string engine_name(const disk_case& c);
+
+// Memory far larger than caches: read and added up, and hashed as a record_store does.
+struct memory_pass {
+  pass read;
+  pass hash;
+};
+[[nodiscard]] memory_pass run_memory(std::uint64_t bytes);
 
 // The same bytes as records, every one hashed.
 class store_run {

@@ -206,6 +206,12 @@ partition::communication_volume training::planned_communication() const {
   return sum;
 }
 
+partition::tier_bytes training::planned_tier_traffic() const {
+  return sharded_optimizer::predict_tier_traffic(optimizer_.layout().model(), optimizer_.options(),
+                                                 ranks_.size())
+      .step();
+}
+
 std::uint64_t training::planned_crossing() const {
   collectives::ranks_on_hosts hosts;
   for (int rank = 0; rank < ranks_.size(); ++rank) hosts.host.push_back(ranks_.host_of(rank));

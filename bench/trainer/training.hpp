@@ -68,6 +68,7 @@ class training {
   // What a rank tells others in one step, and the bytes this one sends to other hosts.
   [[nodiscard]] partition::communication_volume planned_communication() const;
   [[nodiscard]] std::uint64_t planned_crossing() const;
+  [[nodiscard]] partition::tier_bytes planned_tier_traffic() const;  // and moves between tiers
   [[nodiscard]] std::size_t activation_bytes() const noexcept { return model_->activation_bytes(); }
   [[nodiscard]] std::size_t offloaded_bytes() const noexcept { return model_->offloaded_bytes(); }
   // By verb since construction; compute is what steps took beyond them.

@@ -1,4 +1,5 @@
 #include "affinity.hpp"
+#include "memory_limit.hpp"
 #include "populate.hpp"
 #include "topology.hpp"
 
@@ -73,6 +74,13 @@ void host_arena::map() {
   const std::uint64_t available = available_memory();
   if (available > 0 && bytes_ > available) {
     throw out_of_memory("[offload.host_arena] host memory", bytes_, available);
+  }
+  // Past it, faulting pages in would not fail but kill.
+  const memory_limit limit = limit_of_groups();
+  if (bytes_ > limit.left) {
+    throw out_of_memory(
+        "[offload.host_arena] host memory within the limit of control group '" + limit.group + "'",
+        bytes_, limit.left);
   }
   // Huge pages need their alignment: map more, and give back what sticks out.
   const std::uint64_t generous = bytes_ + huge_page;

@@ -55,7 +55,8 @@ transfer_statistics record_store::writes() const noexcept {
 
 std::vector<std::string> record_store::notes() const {
   std::vector<std::string> notes;
-  for (const std::string& note : {transfers_->engine().note(), transfers_->file().note()}) {
+  for (const std::string& note :
+       {transfers_->engine().note(), transfers_->file().note(), transfers_->note()}) {
     if (!note.empty()) notes.push_back(note);
   }
   return notes;

@@ -29,7 +29,7 @@ record_store::transfers::transfers(std::unique_ptr<disk_engine> engine, swap_fil
 }
 
 record_store::transfers::operation& record_store::transfers::at(std::uint64_t ticket) noexcept {
-  return ring_[ticket % ring_.size()];
+  return ticket == 0 ? again_ : ring_[ticket % ring_.size()];
 }
 
 bool record_store::transfers::arrived(std::uint64_t ticket) const noexcept {
@@ -68,27 +68,34 @@ std::uint64_t record_store::transfers::queue(direction way, std::size_t record, 
                                              std::uint64_t generation) {
   check(way, record, memory);
   entry& e = records_[record];
+  if (way == direction::write && e.last_read > settled_) settle(e.last_read);
   if (way == direction::write || e.last_way == direction::write) {
     await(way, [&] { return e.under_way == 0; });
   }
   if (queued_ - settled_ == ring_.size()) settle(queued_ - ring_.size() + 1);
   await(way, [&] { return queue_.under_way() < queue_.depth(); });
 
-  const record_place& place = layout_[record];
   if (way == direction::write) {
     e.before = e.now;
     e.now = {checksum(record, generation, memory), generation, true};
   }
   const std::uint64_t ticket = ++queued_;
   at(ticket) = {way, record, memory, e.now, false};
-  ++e.under_way;
   e.last_way = way;
-  direction_count& count = counts(way);
-  ++count.sum.records;
+  if (way == direction::read) e.last_read = ticket;
+  ++counts(way).sum.records;
+  begin(ticket);
+  return ticket;
+}
+
+void record_store::transfers::begin(std::uint64_t ticket) {
+  const operation& op = at(ticket);
+  const record_place& place = layout_[op.record];
+  direction_count& count = counts(op.way);
   count.sum.bytes += place.stride;
   if (count.under_way++ == 0) count.since = clock::now();
-  queue_.start({way, file_.descriptor(), place.offset, memory, place.stride, ticket});
-  return ticket;
+  ++records_[op.record].under_way;
+  queue_.start({op.way, file_.descriptor(), place.offset, op.memory, place.stride, ticket});
 }
 
 void record_store::transfers::collect(transfer_queue::wait_for how) {
@@ -110,7 +117,7 @@ void record_store::transfers::collect(transfer_queue::wait_for how) {
     error_ = std::make_exception_ptr(
         io_error(name_of(op.record) + (op.way == direction::read ? ": reading" : ": writing") +
                      (error_number == ENODATA ? " (nothing was moved)" : ""),
-                 file_.path(), error_number, outcomes_[i].offset));
+                 file_.path(), error_number, outcomes_[i].offset, error_class::resource));
   }
 }
 
@@ -146,8 +153,25 @@ void record_store::transfers::settle(std::uint64_t ticket) {
   }
 }
 
+bool record_store::transfers::right(const operation& op) const noexcept {
+  return checksum(op.record, op.expected.generation, op.memory) == op.expected.checksum;
+}
+
+// What is wrong may have become so on its way here: then the disk still has it right.
+void record_store::transfers::read_again(const operation& op) {
+  await(op.way, [&] { return queue_.under_way() < queue_.depth(); });
+  again_ = {op.way, op.record, op.memory, op.expected, false};
+  begin(0);
+  await(op.way, [&] { return again_.arrived; });
+}
+
 void record_store::transfers::verify(const operation& op) {
-  if (checksum(op.record, op.expected.generation, op.memory) == op.expected.checksum) return;
+  if (right(op)) return;
+  read_again(op);
+  if (right(op)) {
+    if (read_.sum.repaired++ == 0) first_repaired_ = op.record;
+    return;
+  }
   error_ = std::make_exception_ptr(
       corrupt_data(name_of(op.record) + diagnosis(op), file_.path(), layout_[op.record].offset));
   throw_error();
@@ -190,6 +214,12 @@ bool record_store::transfers::ready(std::uint64_t ticket) const noexcept {
     if (!arrived(earlier)) return false;
   }
   return true;
+}
+
+std::string record_store::transfers::note() const {
+  if (read_.sum.repaired == 0) return "";
+  return name_of(first_repaired_) + " was read wrong and, once more, right (" +
+         std::to_string(read_.sum.repaired) + " such reads): between disk and memory bytes change";
 }
 
 transfer_statistics record_store::transfers::statistics(direction way) const noexcept {

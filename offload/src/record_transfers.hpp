@@ -2,7 +2,8 @@
 // What a record_store is inside: its records, and its transfers in the order of their tickets.
 //
 // Invariant: tickets up to `settled_` are done and, where they read, verified; of those after it up
-// to `queued_`, at most ring_.size(), each has its place in the ring.
+// to `queued_`, at most ring_.size(), each has its place in the ring. A write begins when every
+// read of its record is verified: until then the disk still has what they were to bring.
 
 #include <zero/base/completion.hpp>
 #include <zero/offload/record_store.hpp>
@@ -43,6 +44,8 @@ class record_store::transfers final : public completion_source {
   [[nodiscard]] disk_engine& engine() noexcept { return queue_.engine(); }
   [[nodiscard]] const swap_file& file() const noexcept { return file_; }
   [[nodiscard]] transfer_statistics statistics(direction way) const noexcept;
+  // Of reads that were wrong once; empty if there was none.
+  [[nodiscard]] std::string note() const;
 
  private:
   using clock = std::chrono::steady_clock;
@@ -52,6 +55,7 @@ class record_store::transfers final : public completion_source {
     content before;             // for saying that what was read is old
     std::size_t under_way = 0;  // transfers of it: any number of reads, or one write
     direction last_way = direction::read;
+    std::uint64_t last_read = 0;  // ticket
   };
   struct operation {
     direction way = direction::read;
@@ -71,12 +75,15 @@ class record_store::transfers final : public completion_source {
   [[nodiscard]] std::uint64_t checksum(std::size_t record, std::uint64_t generation,
                                        const void* memory) const noexcept;
   void check(direction way, std::size_t record, const void* memory);
+  void begin(std::uint64_t ticket);
   void collect(transfer_queue::wait_for how);
   [[noreturn]] void throw_error();
   template <typename Condition>
   void await(direction way, Condition over);
   void settle(std::uint64_t ticket);
   void verify(const operation& op);
+  [[nodiscard]] bool right(const operation& op) const noexcept;
+  void read_again(const operation& op);
   [[nodiscard]] std::string diagnosis(const operation& op) const;
   [[nodiscard]] std::string name_of(std::size_t record) const;
   [[nodiscard]] direction_count& counts(direction way) noexcept {
@@ -89,6 +96,8 @@ class record_store::transfers final : public completion_source {
   transfer_queue queue_;  // after the file: it is done with it first
   std::vector<entry> records_;
   std::vector<operation> ring_;
+  operation again_;  // ticket 0: the second reading of what was wrong
+  std::size_t first_repaired_ = 0;
   std::vector<transfer_outcome> outcomes_;
   std::uint64_t queued_ = 0;
   std::uint64_t settled_ = 0;

@@ -47,7 +47,7 @@ void check_owner(const std::string& path, const struct stat& found) {
 std::string random_name() {
   std::uint64_t number[2] = {};
   if (getrandom(number, sizeof(number), 0) != static_cast<ssize_t>(sizeof(number))) {
-    throw io_error("[offload.swap_file] drawing", "a random name", errno);
+    throw io_error("[offload.swap_file] drawing", "a random name", errno, 0, error_class::resource);
   }
   return ".zero-" + std::to_string(number[0]) + std::to_string(number[1]);
 }
@@ -61,7 +61,9 @@ descriptor open_swap_directory(const std::string& given) {
   // O_PATH with O_NOFOLLOW opens a link itself, so that a link can be told from another thing.
   descriptor place(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!place) refuse(given, std::string("cannot be had: ") + std::strerror(errno));
-  if (fstat(place.number(), &found) != 0) throw io_error("looking at", given, errno);
+  if (fstat(place.number(), &found) != 0) {
+    throw io_error("[offload.swap_file] looking at", given, errno, 0, error_class::resource);
+  }
   if (S_ISLNK(found.st_mode)) refuse(given, "is a symbolic link: name what it leads to");
   if (!S_ISDIR(found.st_mode)) refuse(given, "is no directory");
   check_owner(given, found);
@@ -86,13 +88,16 @@ descriptor make_nameless_file(const descriptor& directory, const std::string& pa
     if (number >= 0 && unlinkat(directory.number(), name.c_str(), 0) != 0) {
       const int why = errno;
       close(number);
-      throw io_error("[offload.swap_file] taking its name away from", path + "/" + name, why);
+      throw io_error("[offload.swap_file] taking its name away from", path + "/" + name, why, 0,
+                     error_class::resource);
     }
   }
   if (number < 0 && (errno == EACCES || errno == EROFS || errno == EPERM || errno == ENOENT)) {
     refuse(path, std::string("cannot be written to: ") + std::strerror(errno));
   }
-  if (number < 0) throw io_error("[offload.swap_file] making a file in", path, errno);
+  if (number < 0) {
+    throw io_error("[offload.swap_file] making a file in", path, errno, 0, error_class::resource);
+  }
   return descriptor(number);
 }
 

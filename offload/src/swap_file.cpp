@@ -151,7 +151,10 @@ void swap_file::reserve(std::uint64_t bytes) {
     static_cast<void>(shrunk);  // what counts is that it was too much
     throw out_of_memory(what, bytes, available_bytes(descriptor_));
   }
-  if (result != 0) throw io_error("[offload.swap_file] reserving space for", path_, result);
+  if (result != 0) {
+    throw io_error("[offload.swap_file] reserving space for", path_, result, 0,
+                   error_class::resource);
+  }
   bytes_ = bytes;
 }
 

@@ -67,36 +67,42 @@ memory_plan::memory_plan(const layout& of, plan_options options)
       policy_(resolved(options_.policy, of.world_size())),
       groups_(policy_, of.world_size(), options_.quantized_reduce > 0 ? options_.node_ranks : 0) {
   check(of, options_);
+  check(options_.tiers, policy_);
   if (options_.forward_order.empty()) {
     options_.forward_order.resize(of.model().units.size());
     std::iota(options_.forward_order.begin(), options_.forward_order.end(), 0);
   }
   buckets_.resize(of.buckets().size());
   for (std::size_t i = 0; i < buckets_.size(); ++i) plan_bucket(of, i);
+  plan_cells(of);
   plan_slots(of);
   plan_storage(of);
   plan_transients(of);
+  plan_tiers(of);
 }
 
 void memory_plan::plan_bucket(const layout& of, std::size_t index) {
   const bucket& b = of.buckets()[index];
   bucket_plan& plan = buckets_[index];
   const bool alone = of.world_size() == 1;
-  if (!b.resident && !alone) {
+  // From below the device even a lone rank brings what it uses.
+  if (!b.resident && (!alone || options_.tiers.parameters != tier::device)) {
     plan.parameters = policy_.parameters;
     plan.secondary = policy_.secondary_parameters;
   }
-  if (is_sharded(plan.parameters)) plan.gather_bits = options_.quantized_gather;
+  plan.gathered = is_sharded(plan.parameters);
+  if (plan.gathered) plan.parameter_tier = options_.tiers.parameters;
+  if (plan.gathered && !alone) plan.gather_bits = options_.quantized_gather;
   if (!b.trainable) return;
   if (!alone) plan.reduce_bits = options_.quantized_reduce;
-  if (!alone) plan.optimizer = policy_.optimizer;
-  plan.master = b.type != dtype::fp32;
+  if (!alone || plan.gathered) plan.optimizer = policy_.optimizer;
+  plan.master = b.type != dtype::fp32 && options_.master_array > 0;
   plan_reduction(b, plan, alone);
 }
 
 void memory_plan::plan_reduction(const bucket& b, bucket_plan& plan, bool alone) const {
   const bool sharded = is_sharded(policy_.gradients);
-  const bool repeated = options_.reductions > 1 && !options_.keep_gradients;
+  const bool repeated = reduced_repeatedly();
   plan.reduced_type = options_.wide_gradients ? dtype::fp32 : b.type;
   plan.full_gradient = !sharded || (options_.keep_gradients && options_.reductions > 1);
   if (sharded || repeated) {
@@ -121,6 +127,12 @@ void memory_plan::plan_reduction(const bucket& b, bucket_plan& plan, bool alone)
     plan.update = plan.reduced == reduced_in::shard && !sharded ? updated_from::full_front
                                                                 : updated_from::around;
   }
+
+  plan.gradient_tier = partition::gradient_tier(options_.tiers, policy_);
+  if (plan.gradient_tier == tier::device) return;
+  // It is sharded over just what the update walks, and leaves from where it was reduced to.
+  const bool in_place = added_type(plan) == b.type && plan.reduce_bits == 0;
+  plan.reduced = !in_place ? reduced_in::staged : alone ? reduced_in::local : reduced_in::own_piece;
 }
 
 void memory_plan::plan_slots(const layout& of) {
@@ -132,7 +144,7 @@ void memory_plan::plan_slots(const layout& of) {
     const bucket& b = of.buckets()[i];
     const auto unit = static_cast<std::size_t>(b.unit);
     const std::uint64_t bytes = round_up(b.padded * size_of(b.type), grain);
-    if (is_sharded(buckets_[i].parameters)) {
+    if (buckets_[i].gathered) {
       std::uint64_t& end = parameter_bytes_[unit];
       buckets_[i].parameter_slot_offset = end;
       buckets_[i].parameter_codes_offset = end + b.padded * size_of(b.type);
@@ -157,7 +169,9 @@ void memory_plan::plan_storage(const layout& of) {
     const bucket& b = of.buckets()[i];
     const bucket_plan& plan = buckets_[i];
     const std::uint64_t element = size_of(b.type);
-    add_shard(purpose::parameter, i, memory_account::parameters, b, plan.parameters, element);
+    if (plan.parameter_tier == tier::device) {
+      add_shard(purpose::parameter, i, memory_account::parameters, b, plan.parameters, element);
+    }
     if (plan.secondary) {
       const auto over = groups_.group_size() == 1 ? sharded_over::nobody : sharded_over::group;
       add_shard(purpose::secondary_parameter, i, memory_account::parameters, b, over, element);
@@ -174,11 +188,24 @@ void memory_plan::plan_storage(const layout& of) {
       add(purpose::gradient_shard, i, rests ? memory_account::gradients : memory_account::buffers,
           elements(b, run) * size_of(plan.reduced_type));
     }
-    const std::uint64_t arrays =
-        static_cast<std::uint64_t>(options_.optimizer_arrays.size()) + (plan.master ? 1 : 0);
-    add_shard(purpose::optimizer, i, memory_account::optimizer, b, plan.optimizer,
-              arrays * fp32_bytes);
+    add_optimizer(b, i);
   }
+}
+
+// What of the optimizer states is not down. Padding is told apart where all of a bucket lies.
+void memory_plan::add_optimizer(const bucket& b, std::size_t index) {
+  std::uint64_t kept = 0;
+  std::uint64_t blocks = 0;  // bytes of all arrays for a block of elements
+  bool all = true;
+  for (const cell& c : cells_of(index)) {
+    all = all && !c.down;
+    if (!c.down) kept += array_bytes(c);
+  }
+  for (const std::uint32_t bytes : options_.optimizer_arrays) blocks += bytes;
+  if (buckets_[index].master) blocks += options_.master_array;
+  const bool whole = all && !is_sharded(buckets_[index].optimizer);
+  const std::uint64_t padding = whole ? (b.padded - b.payload) * blocks / format_block : 0;
+  add(purpose::optimizer, index, memory_account::optimizer, kept - padding, padding);
 }
 
 bool memory_plan::reduces_in_levels() const noexcept {
@@ -247,7 +274,8 @@ memory_by_account memory_plan::bytes() const noexcept {
 
 std::uint64_t memory_plan::peak() const noexcept {
   const memory_by_account sum = bytes();
-  return std::accumulate(sum.begin(), sum.end(), std::uint64_t{0});
+  return std::accumulate(sum.begin(), sum.end(), std::uint64_t{0}) -
+         sum[static_cast<std::size_t>(memory_account::disk)];
 }
 
 }  // namespace zero::partition

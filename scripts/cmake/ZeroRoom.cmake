@@ -1,5 +1,5 @@
-# zero_room, zero_backend, zero_library, zero_test, zero_bench: what a room's own CMakeLists.txt is
-# written with.
+# zero_room, zero_backend, zero_optional, zero_library, zero_test, zero_bench: what a room's own
+# CMakeLists.txt is written with.
 
 # The flags of every target of ours; never exported.
 add_library(zero_flags INTERFACE)
@@ -61,6 +61,26 @@ function(zero_backend room)
   else()
     target_sources(zero_${room} PRIVATE ${BACKEND_ABSENT})
   endif()
+endfunction()
+
+# zero_optional(ROOM OPTION HEADER LIBRARY WHAT): sets OPTION_FOUND. AUTO takes the library where it
+# is, ON insists on it, OFF leaves it alone.
+function(zero_optional room option header library what)
+  set(${option} AUTO CACHE STRING "${what}: AUTO, ON or OFF")
+  set_property(CACHE ${option} PROPERTY STRINGS AUTO ON OFF)
+  set(found FALSE)
+  if(${option})
+    find_path(${option}_INCLUDE_DIR ${header})
+    find_library(${option}_LIBRARY ${library})
+    mark_as_advanced(${option}_INCLUDE_DIR ${option}_LIBRARY)
+    if(${option}_INCLUDE_DIR AND ${option}_LIBRARY)
+      set(found TRUE)
+      target_include_directories(zero_${room} PRIVATE ${${option}_INCLUDE_DIR})
+    elseif(NOT ${option} STREQUAL AUTO)
+      message(FATAL_ERROR "${option} is ${${option}} and there is no ${header} or lib${library}")
+    endif()
+  endif()
+  set(${option}_FOUND ${found} PARENT_SCOPE)
 endfunction()
 
 # zero_library(rooms...): the one library a client links, zero::zero.

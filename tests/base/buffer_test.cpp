@@ -119,11 +119,16 @@ TEST(memory_statistics, peak_is_of_the_sum_at_one_instant) {
   s.subtract(memory_account::parameters, 60);
   s.add(memory_account::optimizer, 50);
   EXPECT_EQ(s.peak(), 100U);  // 100 + 50 were never held together
-  s.add(memory_account::disk, 20);
+  s.add(memory_account::host, 20);
   EXPECT_EQ(s.peak(), 110U);
-  EXPECT_EQ(s.allocations(), 3U);
+  s.add(memory_account::disk, 1000);  // is no memory
+  EXPECT_EQ(s.peak(), 110U);
+  s.subtract(memory_account::disk, 990);
+  s.add(memory_account::buffers, 5);
+  EXPECT_EQ(s.peak(), 115U);
+  EXPECT_EQ(s.allocations(), 5U);
   const memory_by_account now = s.current();
-  EXPECT_EQ(now, (memory_by_account{40, 0, 50, 0, 0, 20}));
+  EXPECT_EQ(now, (memory_by_account{40, 0, 50, 5, 20, 10}));
 }
 
 TEST(memory_statistics, names) {

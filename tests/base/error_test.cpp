@@ -52,6 +52,10 @@ TEST(error, io_errors_tell_exhaustion_from_failure) {
   for (const int number : {ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM}) {
     EXPECT_EQ(io_error("open", "f", number).kind(), error_class::resource) << number;
   }
+  const io_error told("read", "f", EIO, 512, error_class::resource);
+  EXPECT_EQ(told.kind(), error_class::resource);
+  EXPECT_STREQ(told.what(), "read 'f' at byte 512: Input/output error");
+  EXPECT_EQ(io_error("read", "f", ENOSPC, 0, error_class::failure).kind(), error_class::failure);
 }
 
 TEST(error, formats_ranks) {

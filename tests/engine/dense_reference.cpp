@@ -69,7 +69,7 @@ dense_result train_dense(const toy_run& run, int world) {
     std::vector<double> gradient;
   };
   std::vector<dense_parameter> parameters;
-  for (const auto& unit : toy_model(run.type).units) {
+  for (const auto& unit : toy_model(run.type, run.wide).units) {
     for (const auto& spec : unit.parameters) {
       const bool owns = spec.tied_to.empty();
       const std::uint64_t count = owns ? partition::element_count(spec.shape) : 0;

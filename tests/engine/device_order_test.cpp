@@ -126,6 +126,30 @@ TEST(groups_on_device_in_codes, have_the_bits_of_the_host) {
   }
 }
 
+// Copies between tiers are late as well, and wait for nothing by themselves.
+TEST_P(stages_on_device, rest_on_any_tier_alike) {
+  using partition::tier;
+  for (const int accumulate : {1, 2}) {
+    for (const tier rests : {tier::host, tier::disk}) {
+      for (const double ratio : {0.0, 0.5, 1.0}) {
+        toy_run run = base_run(GetParam(), accumulate == 1 ? dtype::fp32 : dtype::bf16);
+        run.wide = 7;
+        run.asks = accumulate == 1;
+        run.micro_batches = run.options.accumulate = accumulate;
+        const toy_result host = train_on_host(2, run);
+        run.options.disk_directory = "/tmp";
+        run.options.tiers.cell_elements = 2048;
+        run.options.tiers.optimizer = rests;
+        run.options.tiers.optimizer_ratio = ratio;
+        if (GetParam() >= 2) run.options.tiers.gradients = rests;
+        if (GetParam() == 3) run.options.tiers.parameters = rests;
+        SCOPED_TRACE(std::string(name_of(rests)) + ", " + std::to_string(ratio));
+        expect_same_on_device(2, run, host);
+      }
+    }
+  }
+}
+
 TEST_P(stages_on_device, need_not_be_asked_what_became_of_a_step) {
   toy_run run = base_run(GetParam(), dtype::bf16);
   run.asks = false;

@@ -89,7 +89,7 @@ struct toy_loop {
 
 }  // namespace
 
-partition::model_spec toy_model(dtype type) {
+partition::model_spec toy_model(dtype type, int wide) {
   const auto parameter = [type](const char* name, std::vector<std::uint64_t> shape, int group = 0,
                                 bool trainable = true) {
     partition::parameter_spec p;
@@ -104,8 +104,8 @@ partition::model_spec toy_model(dtype type) {
   tied.tied_to = "first.weight";
   return {{{"first", {parameter("first.weight", {7, 5}), parameter("first.bias", {13}, 1), tied}},
            {"second",
-            {parameter("second.weight", {1009}), parameter("second.empty", {0, 3}),
-             parameter("second.frozen", {9}, 0, false)}},
+            {parameter("second.weight", {1009, static_cast<std::uint64_t>(wide)}),
+             parameter("second.empty", {0, 3}), parameter("second.frozen", {9}, 0, false)}},
            {"third", {parameter("third.weight", {31}), parameter("third.scale", {}, 1)}},
            {"fourth", {parameter("fourth.weight", {2, 600})}}}};
 }
@@ -132,7 +132,7 @@ toy_result train_toy(collectives::communicator& ranks, const toy_run& run) {
 
 toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
                      const launch_function& launch, const toy_run& run) {
-  sharded_optimizer optimizer(ranks, work, toy_model(run.type), run.options);
+  sharded_optimizer optimizer(ranks, work, toy_model(run.type, run.wide), run.options);
   optimizer.initialize([](std::size_t parameter, std::uint64_t offset, span<float> values) {
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = toy_value(parameter, offset + i);
   });

@@ -21,6 +21,7 @@ struct toy_run {
   int bad_step = -1;              // this step's gradients hold an infinity on the last rank
   bool asks = true;               // what became of every step; otherwise of the last alone
   bool evaluate_between = false;  // a forward without backward after every step
+  int wide = 1;                   // the second unit's weights are so many times as many
 };
 
 struct toy_result {
@@ -37,7 +38,7 @@ struct toy_result {
   std::uint64_t allocations_at_end = 0;
 };
 
-[[nodiscard]] partition::model_spec toy_model(dtype type);
+[[nodiscard]] partition::model_spec toy_model(dtype type, int wide = 1);
 
 // The initial value of an element, and this rank's gradient of it given its stored value.
 [[nodiscard]] float toy_value(std::size_t parameter, std::uint64_t element);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace zero::testing {
 
@@ -51,11 +52,12 @@ void failing_disk::remember(const disk_request& r) {
 
 int failing_disk::submit(const disk_request& r) {
   const bool counted = r.way == direction::read ? plan_.reads : plan_.writes;
-  const std::uint64_t number = counted ? requests_++ : 0;
+  ++(r.way == direction::read ? tally_->reads : tally_->writes);
+  const std::uint64_t number = counted ? tally_->counted++ : 0;
   const bool chosen = counted && plan_.what != disk_fault::none && number >= plan_.first &&
                       number - plan_.first < plan_.count;
   remember(r);
-  if (chosen) ++spoiled_;
+  if (chosen) ++tally_->spoiled;
   const int result = chosen ? spoil(r) : inner_->submit(r);
   if (result == 0 && !(chosen && plan_.what == disk_fault::silence)) ++outstanding_;
   return result;
@@ -138,6 +140,20 @@ std::size_t failing_disk::reap(span<disk_result> results, clock::time_point unti
   outstanding_ -= count;
   if (count == 0 && until > clock::now()) std::this_thread::sleep_until(until);
   return count;
+}
+
+fault_script::fault_script(int owners, std::vector<line> lines) : lines_(std::move(lines)) {
+  for (int i = 0; i < owners; ++i) tallies_.push_back(std::make_shared<fault_tally>());
+}
+
+std::function<std::unique_ptr<offload::disk_engine>()> fault_script::engines_of(int owner) const {
+  fault_plan plan;
+  for (const line& l : lines_) {
+    if (l.owner == owner) plan = l.plan;
+  }
+  return [plan, tally = tallies_.at(static_cast<std::size_t>(owner))] {
+    return std::make_unique<failing_disk>(offload::make_disk_engine(), plan, tally);
+  };
 }
 
 }  // namespace zero::testing

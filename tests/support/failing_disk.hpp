@@ -1,9 +1,13 @@
 #pragma once
 // A disk engine made to fail on purpose: hands requests to another and spoils those it was told to.
+// And a script for several owners of such engines, as the ranks of a job are: "the third write of
+// owner 1 never comes back", "from the fifth read of owner 0 on bits are flipped".
 
 #include <zero/offload/disk_engine.hpp>
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -41,20 +45,30 @@ struct fault_plan {
   bool writes = true;
 };
 
+// What engines were asked. May be read by any thread, and outlives them.
+struct fault_tally {
+  std::atomic<std::uint64_t> reads{0};
+  std::atomic<std::uint64_t> writes{0};
+  std::atomic<std::uint64_t> counted{0};  // of the plan's direction: what its numbers mean
+  std::atomic<std::uint64_t> spoiled{0};
+};
+
 class failing_disk final : public offload::disk_engine {
  public:
-  failing_disk(std::unique_ptr<offload::disk_engine> inner, const fault_plan& plan)
-      : inner_(std::move(inner)), plan_(plan) {}
+  // Engines with one tally count on where another stopped.
+  failing_disk(std::unique_ptr<offload::disk_engine> inner, const fault_plan& plan,
+               std::shared_ptr<fault_tally> tally = std::make_shared<fault_tally>())
+      : inner_(std::move(inner)), plan_(plan), tally_(std::move(tally)) {}
 
   // Requests of the plan's direction so far.
-  [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
-  [[nodiscard]] std::uint64_t spoiled() const noexcept { return spoiled_; }
+  [[nodiscard]] std::uint64_t requests() const noexcept { return tally_->counted; }
+  [[nodiscard]] std::uint64_t spoiled() const noexcept { return tally_->spoiled; }
   // Requests accepted and not yet reaped, but for those that never will be.
   [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
   // From now on.
   void change(const fault_plan& plan) {
     plan_ = plan;
-    requests_ = 0;
+    tally_->counted = 0;
   }
 
   [[nodiscard]] const char* name() const noexcept override { return "failing"; }
@@ -77,8 +91,7 @@ class failing_disk final : public offload::disk_engine {
 
   std::unique_ptr<offload::disk_engine> inner_;
   fault_plan plan_;
-  std::uint64_t requests_ = 0;
-  std::uint64_t spoiled_ = 0;
+  std::shared_ptr<fault_tally> tally_;
   std::size_t outstanding_ = 0;
   std::vector<offload::disk_result> answers_;  // of requests that inner_ never saw
   // By offset: what lay there, and what lay there before that.
@@ -97,5 +110,26 @@ struct failing_pair {
   failing_disk* const where = made.get();
   return {std::move(made), where};
 }
+
+// Whose engines fail how; everybody else's work. One script for one run.
+class fault_script {
+ public:
+  // `plan` counts over all engines of the owner, in the order in which it asks them.
+  struct line {
+    int owner = 0;
+    fault_plan plan;
+  };
+  fault_script(int owners, std::vector<line> lines);
+
+  // For whoever makes engines on behalf of an owner, whenever it does; the script may be gone.
+  [[nodiscard]] std::function<std::unique_ptr<offload::disk_engine>()> engines_of(int owner) const;
+  [[nodiscard]] const fault_tally& tally(int owner) const {
+    return *tallies_.at(static_cast<std::size_t>(owner));
+  }
+
+ private:
+  std::vector<line> lines_;
+  std::vector<std::shared_ptr<fault_tally>> tallies_;
+};
 
 }  // namespace zero::testing

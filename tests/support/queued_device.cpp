@@ -4,6 +4,7 @@
 #include <zero/base/memory_resource.hpp>
 
 #include <chrono>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,25 @@ void queued_stream::work_off() {
 
 namespace {
 
+// Copies that are made later, each way by a thread of its own.
+class queued_copier final : public copier {
+ public:
+  explicit queued_copier(int longest_pause_us)
+      : up_(31, longest_pause_us), down_(32, longest_pause_us) {}
+
+  completion copy(const void* from, void* to, std::size_t bytes, copy_way way) override {
+    queued_stream& lane = way == copy_way::up ? up_ : down_;
+    lane.run([=] {
+      if (bytes > 0) std::memcpy(to, from, bytes);
+    });
+    return lane.record();
+  }
+
+ private:
+  queued_stream up_;
+  queued_stream down_;
+};
+
 class queued_processor final : public optim::processor {
  public:
   explicit queued_processor(queued_stream& where)
@@ -99,7 +119,7 @@ class queued_processor final : public optim::processor {
   [[nodiscard]] memory_place place() const noexcept override { return memory_place::device; }
   [[nodiscard]] memory_resource& host_memory() noexcept override { return pages_; }
   [[nodiscard]] std::unique_ptr<copier> make_copier() override {
-    return std::make_unique<host_copier>();
+    return std::make_unique<queued_copier>(where_.longest_pause());
   }
   [[nodiscard]] std::string pin(void* /*memory*/, std::size_t /*bytes*/) override { return {}; }
   void unpin(void* /*memory*/, std::size_t /*bytes*/) noexcept override {}

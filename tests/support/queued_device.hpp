@@ -31,6 +31,7 @@ class queued_stream final : public stream, private completion_source {
   void run(std::function<void()> work);
   [[nodiscard]] completion record() override;
   void wait(const completion& before) override;
+  [[nodiscard]] int longest_pause() const noexcept { return longest_pause_us_; }
   [[nodiscard]] void* native() const noexcept override { return const_cast<queued_stream*>(this); }
 
  private:

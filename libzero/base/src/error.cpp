@@ -42,9 +42,13 @@ out_of_memory::out_of_memory(const std::string& what, std::uint64_t requested_by
 
 io_error::io_error(const std::string& operation, const std::string& file, int number,
                    std::uint64_t at)
+    : io_error(operation, file, number, at, class_of(number)) {}
+
+io_error::io_error(const std::string& operation, const std::string& file, int number,
+                   std::uint64_t at, error_class kind)
     : error(operation + " '" + file + "'" + (at > 0 ? " at byte " + std::to_string(at) : "") +
                 ": " + std::strerror(number),
-            class_of(number)),
+            kind),
       error_number(number),
       path(file),
       offset(at) {}

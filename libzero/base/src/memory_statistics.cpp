@@ -25,7 +25,7 @@ const char* name_of(memory_account account) noexcept {
 void memory_statistics::add(memory_account account, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   current_[static_cast<std::size_t>(account)] += bytes;
-  sum_ += bytes;
+  if (account != memory_account::disk) sum_ += bytes;
   peak_ = std::max(peak_, sum_);
   ++allocations_;
 }
@@ -33,7 +33,7 @@ void memory_statistics::add(memory_account account, std::uint64_t bytes) noexcep
 void memory_statistics::subtract(memory_account account, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   current_[static_cast<std::size_t>(account)] -= bytes;
-  sum_ -= bytes;
+  if (account != memory_account::disk) sum_ -= bytes;
 }
 
 std::uint64_t memory_statistics::current(memory_account account) const noexcept {

@@ -11,6 +11,7 @@
 #include "say.hpp"
 #include "sharding_choice.hpp"
 #include "subcommands.hpp"
+#include "tier_choice.hpp"
 #include "training_processes.hpp"
 #include "version.hpp"
 
@@ -18,8 +19,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 namespace zero::cli {
@@ -32,15 +35,25 @@ struct one_run {
   json report;  // zero.run/1; null if there is none
 };
 
+// A sentence of a run, unless another run has said it.
+void say_once(const std::string& note, std::set<std::string>& said) {
+  if (said.insert(note).second) say(fmt::format("zero compare: {}\n", note));
+}
+
 one_run run_once(const compare_options& options, const std::string& stage, offload_tier offload,
-                 const std::string& program, signal_watch& signals) {
+                 const std::string& program, signal_watch& signals, std::set<std::string>& said) {
   one_run result;
-  const std::string what = fmt::format("{}, {} ranks", describe_policy(stage), options.ranks);
+  const std::string what = fmt::format(
+      "{}{}, {} ranks", describe_policy(stage),
+      offload == offload_tier::none ? "" : fmt::format(", offload {}", name_of(offload)),
+      options.ranks);
   progress shown(what, options.training.steps, stderr);
   const auto on_line = [&](const json& line) {
     const auto schema = line.at("schema").get<std::string>();
     if (schema == "zero.run/1") {
       result.report = line;
+    } else if (schema == "zero.note/1") {
+      say_once(line.at("note").get<std::string>(), said);
     } else if (schema == "zero.step/1") {
       const json& loss = line.at("loss");
       shown.show(line.at("step").get<std::uint64_t>(), loss.is_number() ? loss.get<double>() : NAN);
@@ -54,6 +67,18 @@ one_run run_once(const compare_options& options, const std::string& stage, offlo
                       fmt::format("{} ended without a report", what)};
   }
   return result;
+}
+
+// Runs that offload to nvme have one folder for their swap files.
+void find_swap_folder(compare_options& options, std::set<std::string>& said) {
+  const auto& all = options.offloads;
+  if (std::find(all.begin(), all.end(), offload_tier::nvme) == all.end()) return;
+  std::string& path = options.training.nvme_path;
+  if (path.empty()) {
+    path = default_nvme_path();
+    say_once(fmt::format("swap files in {}", path), said);
+  }
+  check_nvme_path(path);
 }
 
 // Moves what all runs have in common from the run to the head of the report.
@@ -84,8 +109,9 @@ int conclude(const json& report, const std::string& folder) {
 
 }  // namespace
 
-int compare(const compare_options& options, const arguments& command, const std::string& program,
+int compare(const compare_options& given, const arguments& command, const std::string& program,
             signal_watch& signals) {
+  compare_options options = given;
   require_device(options.training);
   check(options.training, options.ranks);
   try {
@@ -93,12 +119,14 @@ int compare(const compare_options& options, const arguments& command, const std:
   } catch (const invalid_argument& e) {
     throw invalid_argument(fmt::format("--output: {}", e.what()));
   }
+  std::set<std::string> said;
+  find_swap_folder(options, said);
   json report{{"schema", "zero.compare/1"}, {"command", command}, {"machine", describe_machine()},
               {"version", version},         {"model", nullptr},   {"text", nullptr},
               {"runs", json::array()}};
   for (const std::string& stage : options.stages) {
     for (const offload_tier offload : options.offloads) {
-      one_run run = run_once(options, stage, offload, program, signals);
+      one_run run = run_once(options, stage, offload, program, signals, said);
       if (run.outcome.exit_code != 0) {
         say(fmt::format("zero compare: {}\n", run.outcome.message));
         return run.outcome.exit_code;

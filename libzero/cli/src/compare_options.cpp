@@ -1,6 +1,7 @@
 #include "compare_options.hpp"
 
 #include "sharding_choice.hpp"
+#include "tier_choice.hpp"
 
 #include <zero/base/error.hpp>
 
@@ -67,8 +68,10 @@ option_set compare_option_set(compare_options& o) {
   set.group("Runs");
   set.add(whole("ranks", "N", "processes of each run, on this machine", o.ranks, {1, 4096}));
   set.add(list("stages", meaning_of_policies(), o.stages, policy_choices()));
-  set.add(list("offload", "where sharded state rests", o.offloads,
-               names_of<offload_tier>{{"none", offload_tier::none}}));
+  set.add(list("offload",
+               "where state rests: none, or optimizer states, gradients and parameters in host "
+               "memory or on disk, as far as a stage shards them",
+               o.offloads, offload_choices()));
   set.add(
       text("output", "FOLDER", "where compare.json is written; made if it is not there", o.output));
   add_options(set, o.training);
@@ -80,7 +83,7 @@ arguments train_arguments(const compare_options& o, const std::string& stage,
   train_options train;
   train.training = o.training;
   train.stage = stage;
-  train.offload = offload;
+  offload_all(train, offload, o.ranks);
   if (o.training.device == compute_device::cuda) train.ranks = o.ranks;  // threads of the process
   arguments result = train_option_set(train).to_arguments();
   result.insert(result.begin(), "train");

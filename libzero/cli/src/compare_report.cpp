@@ -132,8 +132,8 @@ std::string format_table(const json& runs) {
         1e3 * number(run.at("step_seconds").at("median")), number(run.at("tokens_per_second")),
         moved(run) / (1U << 20), run.at("parameters_digest").get<std::string>());
   }
-  constexpr std::array<const char*, 5> accounts{"parameters", "gradients", "optimizer", "buffers",
-                                                "peak"};
+  constexpr std::array<const char*, 7> accounts{"parameters", "gradients", "optimizer", "buffers",
+                                                "host",       "peak",      "disk"};
   text += "\nMiB of the rank that holds most, predicted | measured\n";
   text += fmt::format("{:>9} {:>7}", "stage", "offload");
   for (const char* account : accounts) text += fmt::format(" {:>17}", account);

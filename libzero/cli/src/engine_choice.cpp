@@ -1,15 +1,11 @@
-// From the options of `zero train` to those of the engine, and what it will then hold.
+// From the options of `zero train` to those of the engine.
 
+#include "tier_choice.hpp"
 #include "train_rank.hpp"
 #include "trainer/gpt_model.hpp"
 
-#include <zero/base/bytes.hpp>
-#include <zero/base/error.hpp>
-#include <zero/engine/sharded_optimizer.hpp>
 #include <zero/optim/rule.hpp>
 #include <zero/partition/sharding_policy.hpp>
-
-#include <fmt/format.h>
 
 namespace zero::cli {
 namespace {
@@ -64,26 +60,13 @@ engine_options engine_options_of(const train_options& options) {
   engine.reduction = o.reduce_at;
   engine.layout = o.layout;
   engine.resident_bytes = o.resident_bytes;
+  engine.tiers = tiers_of(options);
+  engine.disk_directory = o.nvme_path;
+  engine.memory_budget = options.memory_budget.value_or(0);
   engine.prefetch = o.prefetch;
   engine.addressing = o.addressing;
   engine.forward_order = trainer::forward_order(chosen_model(o));
   return engine;
-}
-
-void check_memory_budget(const train_options& options, int ranks) {
-  if (!options.memory_budget) return;
-  const partition::model_spec model =
-      trainer::model_of(chosen_model(options.training), options.training.dtype);
-  const engine_options engine = engine_options_of(options);
-  const memory_place place =
-      options.training.device == compute_device::cuda ? memory_place::device : memory_place::host;
-  const std::uint64_t needed =
-      sharded_optimizer::predict(model, engine, ranks, place).predicted_peak;
-  if (needed <= *options.memory_budget) return;
-  throw out_of_memory(
-      fmt::format("--memory-budget {} is too small; the smallest that would do is {} ({})",
-                  *options.memory_budget, needed, format_bytes(needed)),
-      needed, *options.memory_budget);
 }
 
 }  // namespace zero::cli

@@ -132,4 +132,23 @@ template <typename Enum>
   return {std::move(name), std::move(value), std::move(meaning), arity::one, set, show};
 }
 
+// The same where nothing may be given, and nothing is shown until it is.
+template <typename Enum>
+[[nodiscard]] option choice(std::string name, std::string meaning, std::optional<Enum>& target,
+                            const names_of<Enum>& names) {
+  const auto set = [&target, names](const arguments& given) {
+    Enum value{};
+    choice("", "", value, names).set(given);
+    target = value;
+  };
+  const auto show = [&target, names]() -> arguments {
+    if (!target) return {};
+    Enum value = *target;
+    return choice("", "", value, names).show();
+  };
+  Enum any{};
+  std::string value = choice("", "", any, names).value;
+  return {std::move(name), std::move(value), std::move(meaning), arity::one, set, show};
+}
+
 }  // namespace zero::cli

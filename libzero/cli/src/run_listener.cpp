@@ -2,6 +2,7 @@
 
 #include "compare_report.hpp"
 #include "output_folder.hpp"
+#include "say.hpp"
 #include "sharding_choice.hpp"
 
 #include <zero/base/bytes.hpp>
@@ -97,6 +98,10 @@ run_listener::run_listener(const train_options& options, int ranks)
 }
 
 void run_listener::take(const json& line) {
+  if (line.at("schema") == "zero.note/1") {
+    say(fmt::format("zero train: {}\n", line.at("note").get<std::string>()));
+    return;
+  }
   write(line);
   if (line.at("schema") == "zero.step/1") {
     const json& loss = line.at("loss");

@@ -1,5 +1,6 @@
 #include "run_report.hpp"
 
+#include "tier_choice.hpp"
 #include "trainer/gpt_model.hpp"
 
 #include <zero/base/memory_statistics.hpp>
@@ -40,6 +41,26 @@ json accounts(const memory_by_account& bytes, std::uint64_t peak) {
   return result;
 }
 
+// Bytes and seconds of a step.
+json offload_json(std::size_t rank, const rank_figures& own, std::uint64_t steps) {
+  const auto a_step = [steps](std::uint64_t all) { return (all + steps / 2) / steps; };
+  const auto seconds = [steps](double all) { return all / static_cast<double>(steps); };
+  const partition::tier_bytes& planned = own.planned_tiers;
+  return {{"rank", rank},
+          {"host_to_device", a_step(own.tiers.host_to_device)},
+          {"device_to_host", a_step(own.tiers.device_to_host)},
+          {"disk_read", a_step(own.tiers.disk_read)},
+          {"disk_written", a_step(own.tiers.disk_written)},
+          {"disk_reading_seconds", seconds(own.tiers.disk_reading)},
+          {"disk_writing_seconds", seconds(own.tiers.disk_writing)},
+          {"exposed_seconds", seconds(own.tiers.exposed)},
+          {"predicted",
+           {{"host_to_device", planned.host_to_device},
+            {"device_to_host", planned.device_to_host},
+            {"disk_read", planned.disk_read},
+            {"disk_written", planned.disk_written}}}};
+}
+
 void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
   const auto a_step = [steps](std::uint64_t all) { return (all + steps / 2) / steps; };
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -70,12 +91,7 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                        {"all_to_all", own.planned.all_to_all},
                                        {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
-    // No tier but the one state is used in exists in this build, so nothing moves between tiers.
-    line["offload_io"].push_back({{"rank", rank},
-                                  {"host_to_device", 0},
-                                  {"device_to_host", 0},
-                                  {"disk_read", 0},
-                                  {"disk_written", 0}});
+    line["offload_io"].push_back(offload_json(rank, own, steps));
   }
 }
 
@@ -153,6 +169,18 @@ collectives::traffic difference(const collectives::traffic& later,
   return more;
 }
 
+tier_report difference(const tier_report& later, const tier_report& earlier) {
+  tier_report more = later;
+  more.host_to_device -= earlier.host_to_device;
+  more.device_to_host -= earlier.device_to_host;
+  more.disk_read -= earlier.disk_read;
+  more.disk_written -= earlier.disk_written;
+  more.disk_reading -= earlier.disk_reading;
+  more.disk_writing -= earlier.disk_writing;
+  more.exposed -= earlier.exposed;
+  return more;
+}
+
 std::uint64_t peak_resident_bytes() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {
@@ -160,6 +188,8 @@ std::uint64_t peak_resident_bytes() {
   }
   return 0;
 }
+
+json note_line(const std::string& note) { return {{"schema", "zero.note/1"}, {"note", note}}; }
 
 json step_line(const trainer::training_step& step, std::uint64_t tokens) {
   return {{"schema", "zero.step/1"},
@@ -185,17 +215,17 @@ json run_line(const finished_run& run) {
             {"text", text_json(*run.text)},
             {"stage", partition::stage_of(policy)},
             {"policy", run.options->stage},
-            {"shard_group", has_groups(policy) ? json(policy.group_size) : json()},
-            {"offload", name_of(run.options->offload)},
-            {"ranks", run.ranks.size()},
-            {"dtype", name_of(o.dtype)},
-            {"gradient_dtype", o.gradient_dtype == gradient_storage::fp32 ? "fp32" : "same"},
-            {"quantize_gather", gathers ? o.quantize_gather : 0},
-            {"quantize_reduce", world > 1 ? o.quantize_reduce : 0},
-            {"optimizer", name_of(o.optimizer)},
-            {"accumulate", o.accumulate},
-            {"batch", o.batch},
-            {"sequence", sequence}};
+            {"shard_group", has_groups(policy) ? json(policy.group_size) : json()}};
+  report_tiers(line, *run.options, world);
+  line["ranks"] = run.ranks.size();
+  line["dtype"] = name_of(o.dtype);
+  line["gradient_dtype"] = o.gradient_dtype == gradient_storage::fp32 ? "fp32" : "same";
+  line["quantize_gather"] = gathers ? o.quantize_gather : 0;
+  line["quantize_reduce"] = world > 1 ? o.quantize_reduce : 0;
+  line["optimizer"] = name_of(o.optimizer);
+  line["accumulate"] = o.accumulate;
+  line["batch"] = o.batch;
+  line["sequence"] = sequence;
   add_options_given(line, *run.options);
   add_steps(line, run.steps,
             static_cast<std::uint64_t>(o.batch) * static_cast<std::uint64_t>(sequence));

@@ -10,6 +10,7 @@
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/reports.hpp>
 #include <zero/partition/communication_plan.hpp>
+#include <zero/partition/tier_traffic.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -29,6 +30,8 @@ struct rank_figures {
   collectives::traffic traffic;             // of the steps alone
   partition::communication_volume planned;  // of one step
   std::uint64_t planned_crossing = 0;       // bytes of one step
+  tier_report tiers;                        // of the steps alone
+  partition::tier_bytes planned_tiers;      // of one step
 };
 
 // All ranks' figures, on every rank. Collective; blocks.
@@ -39,8 +42,14 @@ struct rank_figures {
 [[nodiscard]] collectives::traffic difference(const collectives::traffic& later,
                                               const collectives::traffic& earlier);
 
+// What `later` moved between tiers and `earlier` had not.
+[[nodiscard]] tier_report difference(const tier_report& later, const tier_report& earlier);
+
 // Bytes of this process that were in memory at once, at most; 0 where the system does not tell.
 [[nodiscard]] std::uint64_t peak_resident_bytes();
+
+// Schema zero.note/1: a sentence for the user.
+[[nodiscard]] nlohmann::ordered_json note_line(const std::string& note);
 
 // Schema zero.step/1. `tokens` are those of a step.
 [[nodiscard]] nlohmann::ordered_json step_line(const trainer::training_step& step,

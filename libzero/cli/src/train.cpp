@@ -8,6 +8,7 @@
 #include "say.hpp"
 #include "sharding_choice.hpp"
 #include "subcommands.hpp"
+#include "tier_choice.hpp"
 #include "train_rank.hpp"
 #include "trainer/blas.hpp"
 #include "training_processes.hpp"
@@ -132,7 +133,9 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
   std::optional<int>& group = options.training.shard_group;
   group = chosen_group(options.stage, group, ranks, all_ranks ? std::nullopt : identity);
   check(options, ranks);
-  check_memory_budget(options, ranks);
+  const std::string chosen = settle_tiers(options, ranks);
+  const bool speaks = !starter && (!identity || identity->who.rank == 0);
+  if (speaks && !chosen.empty()) say(fmt::format("zero train: {}\n", chosen));
   if (!identity && ranks > 1) return train_there(options, ranks);
   return train_here(options, identity, starter);
 }

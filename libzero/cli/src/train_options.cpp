@@ -1,6 +1,7 @@
 #include "train_options.hpp"
 
 #include "sharding_choice.hpp"
+#include "tier_choice.hpp"
 
 #include <zero/base/error.hpp>
 
@@ -154,6 +155,9 @@ void add_memory(option_set& set, common_options& o) {
                     "keep blocks' inputs in host memory between forward and backward, and compute "
                     "the rest again; with --device cuda",
                     o.offload_activations));
+  set.add(text("nvme-path", "FOLDER",
+               "where swap files without names lie (default $TMPDIR, else /var/tmp, else /tmp)",
+               o.nvme_path));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
   set.add(choice(
@@ -181,8 +185,16 @@ const char* name_of(offload_tier tier) noexcept {
   switch (tier) {
     case offload_tier::none:
       return "none";
+    case offload_tier::cpu:
+      return "cpu";
+    case offload_tier::nvme:
+      return "nvme";
   }
   return "";
+}
+
+names_of<offload_tier> offload_choices() {
+  return named({offload_tier::none, offload_tier::cpu, offload_tier::nvme});
 }
 
 void add_options(option_set& set, common_options& o) {
@@ -199,10 +211,22 @@ void add_options(option_set& set, train_options& o) {
                 "zero launch started)",
                 o.ranks, {1, 4096}));
   set.add(choice("stage", meaning_of_policies(), o.stage, policy_choices()));
-  set.add(choice("offload", "where sharded state rests", o.offload,
-                 names_of<offload_tier>{{"none", offload_tier::none}}));
+  const auto tiers = offload_choices();
+  set.add(choice("offload-optimizer", "where optimizer states rest (default none)",
+                 o.offload_optimizer, tiers));
+  set.add(
+      choice("offload-gradients",
+             "where reduced gradients rest, from stage 2 on (default with the optimizer states)",
+             o.offload_gradients, tiers));
+  set.add(choice("offload-parameters", "where parameters rest at stage 3 (default none)",
+                 o.offload_parameters, tiers));
+  set.add(real("offload-ratio", "SHARE",
+               "of the bytes of optimizer states that are offloaded (default 1)", o.offload_ratio,
+               {0.0, 1.0, "a number from 0 to 1"}));
   set.add(bytes("memory-budget",
-                "most a rank may hold of model state and buffers (default no limit)",
+                "most a rank may hold of model state and buffers, in host memory and on a device "
+                "together; what is not said to rest elsewhere goes to nvme as far as it takes "
+                "(default no limit)",
                 o.memory_budget));
   add_options(set, o.training);
   set.group("Files");
@@ -289,6 +313,7 @@ void check(const common_options& o, int ranks) {
 
 void check(const train_options& o, int ranks) {
   check(o.training, ranks);
+  check_offload(o, ranks);
   if (!o.tokens.empty() && !o.training.text.empty()) {
     throw invalid_argument(fmt::format("--tokens {} and --text {} exclude each other; give one",
                                        o.tokens, o.training.text.front()));

@@ -12,6 +12,7 @@
 #include <zero/optim/rule.hpp>
 #include <zero/optim/schedule.hpp>
 #include <zero/partition/layout.hpp>
+#include <zero/partition/tiering.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -20,8 +21,8 @@
 
 namespace zero::cli {
 
-// Where state rests when it is not in use, with one choice so far, and where is computed.
-enum class offload_tier : unsigned char { none };
+// Where state rests when it is not in use, from where is computed down; and where that is.
+enum class offload_tier : unsigned char { none, cpu, nvme };
 [[nodiscard]] const char* name_of(offload_tier tier) noexcept;
 enum class compute_device : unsigned char { cpu, cuda };
 
@@ -73,21 +74,29 @@ struct common_options {
   bool offload_activations = false;  // and recompute
   double deadline = 60.0;            // seconds
   compute_device device = compute_device::cpu;
+  std::string nvme_path;  // of swap files; empty: as tier_choice.hpp says
 };
 
 struct train_options {
   common_options training;
   std::optional<int> ranks;  // processes to start; nothing: one, or as the environment says
   std::string stage = "0";   // a row of the policy table
-  offload_tier offload = offload_tier::none;
+  // Nothing: none, but gradients with the optimizer; with a budget, what it takes to hold it.
+  std::optional<offload_tier> offload_optimizer, offload_gradients, offload_parameters;
+  std::optional<double> offload_ratio;         // of the optimizer states' bytes; default 1
   std::optional<std::uint64_t> memory_budget;  // bytes a rank
-  std::string tokens;                          // files; empty: none
+  // How large and how many cells and bounces are, to hold the budget; no option.
+  std::optional<partition::tiering> settled;
+  std::string tokens;  // files; empty: none
   std::string init_from;
   std::string export_file;
   std::string json_file;
   std::string trace_file;
   int sample = 0;  // tokens to generate at the end
 };
+
+// Every tier by its name.
+[[nodiscard]] names_of<offload_tier> offload_choices();
 
 // Binds the options to `o`, which must outlive `set`.
 void add_options(option_set& set, common_options& o);

@@ -133,15 +133,21 @@ class rank_run {
     // say what steps say.
     training_.optimizer().begin_micro_batch();
     const collectives::traffic before = training_.optimizer().traffic();
+    const tier_report moved_before = training_.optimizer().tiers();
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
+    if (ranks_.rank() == 0) {
+      for (const std::string& note : training_.optimizer().notes()) sink(note_line(note));
+    }
     done_.reserve(options_.training.steps);
     for (std::uint64_t i = 0; i < options_.training.steps; ++i) {
       done_.push_back(training_.step());
       if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
     }
     figures_.traffic = difference(training_.optimizer().traffic(), before);
+    figures_.tiers = difference(training_.optimizer().tiers(), moved_before);
+    figures_.planned_tiers = training_.planned_tier_traffic();
     figures_.planned = training_.planned_communication();
     figures_.planned_crossing = training_.planned_crossing();
     figures_.memory = training_.optimizer().memory();

@@ -14,7 +14,8 @@
 
 namespace zero::cli {
 
-// Where rank 0's lines go: zero.step/1 for each step, zero.run/1 at the end.
+// Where rank 0's lines go: zero.note/1 for what the user should know, zero.step/1 for each step,
+// zero.run/1 at the end.
 using result_sink = std::function<void(const nlohmann::ordered_json& line)>;
 
 // Where a rank computes and whom it talks to.
@@ -31,9 +32,5 @@ void run_training_rank(const train_options& options, rank_place place, const res
 
 // The engine's part of the options.
 [[nodiscard]] engine_options engine_options_of(const train_options& options);
-
-// Throws out_of_memory, naming the smallest budget that would do, if --memory-budget is given and
-// one of `ranks` ranks would hold more. Allocates nothing.
-void check_memory_budget(const train_options& options, int ranks);
 
 }  // namespace zero::cli

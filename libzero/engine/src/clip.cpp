@@ -25,7 +25,13 @@ void sharded_optimizer::state::clip(float learning_rate) {
   optim::step_vote* const own = all + groups.world().rank();
   work.set(vote, own);
   for (std::size_t index = 0; index < buckets.size(); ++index) {
-    if (buckets[index].shape->trainable) work.add_squares(reduced_piece(index), &own->squares);
+    if (!buckets[index].shape->trainable) continue;
+    if (buckets[index].plan->gradient_tier == partition::tier::device) {
+      work.add_squares(reduced_piece(index), &own->squares);
+    } else {
+      collect_squares(index);
+      work.add_in_order(squares_of(index), 1, &own->squares);
+    }
   }
   const auto count = static_cast<std::size_t>(ranks.size());
   if (!alone()) {

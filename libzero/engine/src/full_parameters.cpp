@@ -4,6 +4,7 @@
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace zero {
@@ -21,7 +22,7 @@ struct full_parameters_region::storage {
   [[nodiscard]] typed_span of_parameter(std::size_t index) const;
   [[nodiscard]] typed_span full(std::size_t index) const noexcept {
     const bucket_storage& b = owner.buckets[index];
-    void* data = is_sharded(b.plan->parameters) ? gathered[index].data() : b.parameter.data();
+    void* data = b.plan->gathered ? gathered[index].data() : b.parameter.data();
     return {data, b.shape->padded, b.shape->type};
   }
 };
@@ -66,10 +67,44 @@ void full_parameters_region::write() {
       return full.part(static_cast<std::uint64_t>(s.held(over).first) * b.shape->shard,
                        s.plan.elements(*b.shape, over));
     };
-    if (is_sharded(b.plan->parameters)) {
+    if (b.plan->parameter_tier != partition::tier::device) {
+      s.spill_parameters(index, own(b.plan->parameters)).wait();
+    } else if (b.plan->gathered) {
       s.work.copy(own(b.plan->parameters), s.parameters_over(index, b.plan->parameters));
     }
-    if (b.plan->master) s.work.adopt(own(b.plan->optimizer), s.master(index));
+    if (b.shape->trainable) s.adopt_masters(index, own(b.plan->optimizer));
+  }
+  s.read_cell = partition::no_record;
+}
+
+// What was written takes the place of master weights that differ from it.
+void sharded_optimizer::state::adopt_masters(std::size_t index, const typed_span& written) {
+  const bucket_storage& b = buckets[index];
+  std::size_t cell = b.plan->first_cell;
+  for (const partition::cell& c : plan.cells_of(index)) {
+    const std::size_t number = cell++;
+    if (!c.master) continue;
+    const typed_span part = written.part(c.begin, c.count);
+    std::byte* const arrays = optimizer_to_read(number);
+    auto* const master = reinterpret_cast<float*>(arrays + plan.array_offset(c, 0));
+    if (!c.down) {
+      work.adopt(part, master);
+      continue;
+    }
+    // Through the staging's twin on the host, since the host has the master weights.
+    const std::uint64_t at_once = partition::staging_bytes / sizeof(float);
+    for (std::uint64_t done = 0; done < c.count; done += at_once) {
+      const typed_span some = part.part(done, std::min(at_once, c.count - done));
+      work.read(some.data, host_values(), some.bytes());
+      queue.record().wait();
+      tiers.host_work().adopt({host_values(), some.count, some.type}, master + done);
+    }
+    offload::tier_store& store = *tiers.store(partition::tier_class::optimizer);
+    if (store.in_place(c.optimizer_record) != nullptr) continue;
+    tiers.lane()
+        .spill({arrays, memory_place::host}, plan.array_bytes(c), store, c.optimizer_record,
+               b.shape->unit)
+        .wait();
   }
 }
 
@@ -83,17 +118,28 @@ full_parameters_region sharded_optimizer::full_parameters() {
   // All memory first: what is queued must not be freed by a later allocation that fails.
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
     const bucket_storage& b = s.buckets[index];
-    if (!is_sharded(b.plan->parameters)) continue;
+    if (!b.plan->gathered) continue;
     region->gathered[index] = buffer(s.ranks.memory(), s.statistics, memory_account::buffers,
                                      b.shape->padded * size_of(b.shape->type));
   }
   completion last;
   for (std::size_t index = 0; index < s.buckets.size(); ++index) {
-    const partition::sharded_over over = s.buckets[index].plan->parameters;
-    if (!is_sharded(over)) continue;
+    const bucket_storage& b = s.buckets[index];
+    const partition::sharded_over over = b.plan->parameters;
+    if (!b.plan->gathered) continue;
+    const typed_span full = region->full(index);
+    typed_span shard;
+    if (b.plan->parameter_tier == partition::tier::device) {
+      shard = s.parameters_over(index, over);
+    } else {
+      shard = full.part(static_cast<std::uint64_t>(s.held(over).first) * b.shape->shard,
+                        s.plan.elements(*b.shape, over));
+      s.fetch_parameters(index, shard).wait();
+    }
+    if (s.alone()) continue;
     const auto among = s.plan.groups().gathers(over, partition::sharded_over::nobody);
-    last = s.groups.over(among).all_gather(s.parameters_over(index, over), region->full(index),
-                                           s.call_of(call_name, static_cast<int>(index)));
+    last =
+        s.groups.over(among).all_gather(shard, full, s.call_of(call_name, static_cast<int>(index)));
   }
   s.wait(last);
   s.queue.record().wait();

@@ -41,12 +41,14 @@ void sharded_optimizer::state::begin(pass kind) {
     abandon(static_cast<int>(unit));
   }
   const std::size_t uses = plan.parameter_slots().uses.size();
+  read_bucket = no_bucket_staged;
   cursor = 0;
   limit = kind == pass::train ? uses : uses / 2;
   gather_ahead();
 }
 
 void sharded_optimizer::state::gather(int unit) {
+  spill_landed();
   const verb_timer timer(*this, phase::gather, unit);
   ++kept.gathers;
   const auto& uses = plan.parameter_slots().uses;
@@ -92,19 +94,34 @@ void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
   progress.coded = false;
   for (const std::size_t index : layout.buckets_of(unit)) {
     const bucket_storage& b = buckets[index];
-    if (!is_sharded(b.plan->parameters)) continue;
+    if (!b.plan->gathered) continue;
     const typed_span full{parameter_slots.memory(slot) + b.plan->parameter_slot_offset,
                           b.shape->padded, b.shape->type};
     const bool again = b.plan->secondary && progress.secondary;
     const bool in_codes = b.plan->gather_bits > 0 && !again;
     if (in_codes) wait(b.published);  // for encoding
+    const bool below = b.plan->parameter_tier != partition::tier::device && !again;
+    completion there = b.published;
+    typed_span shard = again ? secondary_parameters(index) : typed_span{};
+    if (below) {
+      // It comes to its own place among the others', once nobody uses the slot any more.
+      shard = full.part(static_cast<std::uint64_t>(held(b.plan->parameters).first) * b.shape->shard,
+                        plan.elements(*b.shape, b.plan->parameters));
+      parameter_slots.last_used(slot).wait();
+      there = fetch_parameters(index, shard);
+      if (in_codes) wait(there);
+    } else if (!again) {
+      shard = parameters_over(index, b.plan->parameters);
+    }
+    if (alone()) {
+      progress.gathered = there;
+      continue;
+    }
     const auto how = [&] {
-      return call_of(name_of(phase::gather), static_cast<int>(index), b.published);
+      return call_of(name_of(phase::gather), static_cast<int>(index), there);
     };
     const auto from = again ? rank_group::within
                             : plan.groups().gathers(b.plan->parameters, sharded_over::nobody);
-    const typed_span shard =
-        again ? secondary_parameters(index) : parameters_over(index, b.plan->parameters);
     if (!in_codes) {
       progress.gathered = groups.over(from).all_gather(shard, full, how());
       continue;
@@ -157,6 +174,7 @@ void sharded_optimizer::state::wait_gathered() {
 
 void sharded_optimizer::state::forget_gathered() {
   parameter_slots.clear();
+  read_bucket = no_bucket_staged;
   for (unit_progress& unit : units) unit.secondary = false;
 }
 

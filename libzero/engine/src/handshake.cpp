@@ -70,6 +70,13 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("bits of gathered parameters", o.quantized_gather));
   out.push_back(line("bits of reduced gradients", o.quantized_reduce));
   out.push_back(line("ranks of a node", o.quantized_reduce > 0 ? o.node_ranks : 0));
+  out.push_back(std::string("optimizer states on = ") + name_of(o.tiers.optimizer));
+  out.push_back(std::string("gradients on = ") +
+                (o.tiers.gradients ? name_of(*o.tiers.gradients) : "the optimizer's"));
+  out.push_back(std::string("parameters on = ") + name_of(o.tiers.parameters));
+  out.push_back(line("share of the optimizer offloaded", o.tiers.optimizer_ratio));
+  out.push_back(line("elements of a cell", static_cast<double>(o.tiers.cell_elements)));
+  out.push_back(line("cells under way", o.tiers.depth));
   out.push_back(line("prefetch", o.prefetch));
   out.push_back(line("stable addressing", o.addressing == addressing::stable));
   std::string order = "forward order =";

@@ -2,11 +2,18 @@
 
 #include "state.hpp"
 
+#include <zero/base/error.hpp>
+
 #include <algorithm>
+#include <cstring>
+#include <string>
 
 namespace zero {
 
+using partition::no_record;
 using partition::sharded_over;
+using partition::tier;
+using partition::tier_class;
 
 namespace {
 
@@ -25,41 +32,150 @@ void sharded_optimizer::state::initialize(const fill_function& fill) {
   wait_published();
   forget_gathered();
   for (std::size_t index = 0; index < buckets.size(); ++index) {
-    const partition::piece_run own = held(kept_over(buckets[index]));
-    for (int piece = own.first; piece < own.first + own.count; ++piece) {
-      fill_piece(index, piece, fill);
-    }
+    fill_bucket(index, fill);
     publish(index);
   }
   wait_published();
 }
 
-void sharded_optimizer::state::fill_piece(std::size_t index, int piece, const fill_function& fill) {
-  const bucket_storage& b = buckets[index];
-  const sharded_over over = kept_over(b);
-  const typed_span parameter = parameters_over(index, over);
-  const std::uint64_t base = static_cast<std::uint64_t>(piece - held(over).first) * b.shape->shard;
-  // Frozen 16-bit parameters have no fp32 place of their own.
-  const bool passing = !b.shape->trainable && b.shape->type != dtype::fp32;
-  float* const values = host_values();
-  for (const partition::piece& p : layout.pieces(index, piece)) {
-    for (std::uint64_t done = 0; done < p.count; done += chunk_elements) {
-      const std::uint64_t count = std::min(chunk_elements, p.count - done);
-      const std::uint64_t at = base + p.shard_offset + done;
-      fill(p.parameter, p.parameter_offset + done, {values, count});
-      float* const here = passing ? staging.as<float>() : master(index) + at;
-      work.write(values, here, count * sizeof(float));
-      if (b.plan->master || passing) {
-        work.convert({here, count, dtype::fp32}, parameter.part(at, count));
+// Parameters that rest off the device are made in a slot, which nobody uses now.
+void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_function& fill) {
+  bucket_storage& b = buckets[index];
+  const bool below = b.plan->parameter_tier != tier::device;
+  const typed_span parameters = below ? free_slot(index) : parameters_over(index, kept_over(b));
+  if (below) work.clear(parameters);  // padding is zeros
+  if (b.plan->cells == 0) {           // frozen, on the device
+    partition::cell all;
+    all.bucket = index;
+    all.count = parameters.count;
+    return fill_cell(all, nullptr, parameters, fill);
+  }
+  const auto cells = plan.cells_of(index);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const partition::cell& c = cells[i];
+    std::byte* arrays = b.optimizer.as<std::byte>() + c.at;
+    completion spilled;
+    if (c.down) {
+      offload::tier_store& store = *tiers.store(tier_class::optimizer);
+      std::byte* const resting = store.in_place(c.optimizer_record);
+      arrays = resting != nullptr ? resting : tiers.host_block(0) + plan.host_block().optimizer.at;
+      std::memset(arrays, 0, plan.array_bytes(c));
+      fill_cell(c, arrays, parameters.part(c.begin, c.count), fill);
+      if (resting == nullptr) {
+        tiers.lane()
+            .spill({arrays, memory_place::host}, plan.array_bytes(c), store, c.optimizer_record,
+                   b.shape->unit)
+            .wait();
       }
-      queue.record().wait();  // the next chunk takes the same place
+    } else {
+      fill_cell(c, arrays, parameters.part(c.begin, c.count), fill);
+    }
+  }
+  if (below) spill_parameters(index, parameters).wait();
+}
+
+// `arrays` and `parameter` are of the cell.
+void sharded_optimizer::state::fill_cell(const partition::cell& c, std::byte* arrays,
+                                         const typed_span& parameter, const fill_function& fill) {
+  const bucket_storage& b = buckets[c.bucket];
+  const partition::piece_run own = held(kept_over(b));
+  float* const values = host_values();
+  for (int piece = own.first; piece < own.first + own.count; ++piece) {
+    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
+    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
+    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
+      const std::uint64_t first = std::max(base + p.shard_offset, c.begin);
+      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
+      for (std::uint64_t at = first; at < end; at += chunk_elements) {
+        const std::uint64_t count = std::min(chunk_elements, end - at);
+        fill(p.parameter, p.parameter_offset + (at - base - p.shard_offset), {values, count});
+        fill_values(c, arrays, parameter, at - c.begin, {values, count});
+      }
     }
   }
 }
 
-// The values of `count` elements from element `at` of the bucket, all within one piece, on every
-// rank, where the processor works: from this rank's own memory where all have them, else from one
-// that holds them.
+void sharded_optimizer::state::fill_values(const partition::cell& c, std::byte* arrays,
+                                           const typed_span& parameter, std::uint64_t at,
+                                           span<const float> values) {
+  const std::size_t count = values.size();
+  const typed_span out = parameter.part(at, count);
+  if (out.type == dtype::fp32) {
+    work.write(values.data(), out.data, values.size_bytes());
+  } else {
+    auto* const wide = staging.as<float>();
+    work.write(values.data(), wide, values.size_bytes());
+    work.convert({wide, count, dtype::fp32}, out);
+  }
+  if (c.master) {
+    float* const master = reinterpret_cast<float*>(arrays + plan.array_offset(c, 0)) + at;
+    if (c.down) {
+      std::memcpy(master, values.data(), values.size_bytes());
+    } else {
+      work.write(values.data(), master, values.size_bytes());
+    }
+  }
+  queue.record().wait();  // the next chunk takes the same place
+}
+
+// Room for this rank's shard of a bucket, in a slot that nobody holds.
+typed_span sharded_optimizer::state::free_slot(std::size_t index) {
+  const bucket_storage& b = buckets[index];
+  const std::size_t slot = parameter_slots.choose(b.shape->unit, partition::no_slot);
+  if (slot == partition::no_slot) {
+    throw invalid_argument("[engine] no slot is left to bring the parameters of unit '" +
+                           layout.model().units[static_cast<std::size_t>(b.shape->unit)].name +
+                           "' to: release the units that are held");
+  }
+  parameter_slots.last_used(slot).wait();
+  return {parameter_slots.memory(slot), plan.elements(*b.shape, b.plan->parameters), b.shape->type};
+}
+
+typed_span sharded_optimizer::state::parameters_to_read(std::size_t index) {
+  const bucket_storage& b = buckets[index];
+  if (b.plan->parameter_tier == tier::device) return parameters_over(index, b.plan->parameters);
+  if (read_bucket != index) {
+    wait_gathered();
+    forget_gathered();
+    read_parameters = free_slot(index);
+    fetch_parameters(index, read_parameters).wait();
+    read_bucket = index;
+  }
+  return read_parameters;
+}
+
+std::byte* sharded_optimizer::state::optimizer_to_read(std::size_t index) {
+  const partition::cell& c = plan.cells()[index];
+  const bucket_storage& b = buckets[c.bucket];
+  if (!c.down) return b.optimizer.as<std::byte>() + c.at;
+  offload::tier_store& store = *tiers.store(tier_class::optimizer);
+  std::byte* const resting = store.in_place(c.optimizer_record);
+  if (resting != nullptr) return resting;
+  std::byte* const here = tiers.host_block(0) + plan.host_block().optimizer.at;
+  if (read_cell != index) {
+    under_way[0].spilled.wait();
+    under_way[0].risen.wait();
+    tiers.lane()
+        .fetch(store, c.optimizer_record, {here, memory_place::host}, plan.array_bytes(c),
+               b.shape->unit)
+        .wait();
+    read_cell = index;
+  }
+  return here;
+}
+
+// The cell of this rank in which element `at` of its shard of a trainable bucket lies.
+std::size_t sharded_optimizer::state::cell_at(std::size_t index, std::uint64_t at) const noexcept {
+  const auto cells = plan.cells_of(index);
+  const auto* const after = std::upper_bound(
+      cells.begin(), cells.end(), at,
+      [](std::uint64_t element, const partition::cell& c) { return element < c.begin; });
+  return buckets[index].plan->first_cell + static_cast<std::size_t>(after - cells.begin()) - 1;
+}
+
+// The values of `count` elements from element `at` of the bucket, all within one piece and one
+// cell, on every rank, where the processor works: from this rank's own memory where all have them,
+// else from one that holds them.
 const float* sharded_optimizer::state::read_master(std::size_t index, int piece, std::uint64_t at,
                                                    std::uint64_t count) {
   const bucket_storage& b = buckets[index];
@@ -69,18 +185,25 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
   const std::uint64_t in_shard =
       at - plan.elements(*b.shape, over) * static_cast<std::uint64_t>(holder);
   auto* const staged = staging.as<float>();
-  const auto here = [&] {
-    if (apart) return const_typed_span{master(index) + in_shard, count, dtype::fp32};
-    return const_typed_span{parameters_over(index, over).part(in_shard, count)};
+  const auto take = [&] {  // to the staging
+    if (!apart) {
+      return work.convert(parameters_to_read(index).part(in_shard, count),
+                          {staged, count, dtype::fp32});
+    }
+    const std::size_t cell = cell_at(index, in_shard);
+    const partition::cell& c = plan.cells()[cell];
+    const auto* const master =
+        reinterpret_cast<const float*>(optimizer_to_read(cell) + plan.array_offset(c, 0)) +
+        (in_shard - c.begin);
+    if (c.down) return work.write(master, staged, count * sizeof(float));
+    work.convert({master, count, dtype::fp32}, {staged, count, dtype::fp32});
   };
-  if (!is_sharded(over)) {
-    const const_typed_span values = here();
-    if (values.type == dtype::fp32) return static_cast<const float*>(values.data);
-    work.convert(values, {staged, count, dtype::fp32});
+  if (alone() || !is_sharded(over)) {
+    take();
     return staged;
   }
   collectives::communicator& among = groups.over(plan.groups().gathers(over, sharded_over::nobody));
-  if (holder == among.rank()) work.convert(here(), {staged, count, dtype::fp32});
+  if (holder == among.rank()) take();
   wait(among.broadcast({staged, count, dtype::fp32}, holder,
                        call_of("master", static_cast<int>(index))));
   return staged;
@@ -88,14 +211,17 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
 
 void sharded_optimizer::state::visit_master(const take_function& take) {
   wait_published();
+  const std::uint64_t cell = plan.tiers().any() ? plan.tiers().cell_elements : chunk_elements;
   for (const partition::placement& p : layout.parameters()) {
     if (p.storage != p.index || p.bucket == partition::no_bucket) continue;
     const std::uint64_t shard = layout.buckets()[p.bucket].shard;
     for (std::uint64_t done = 0; done < p.count;) {
       const std::uint64_t at = p.offset + done;
       const std::uint64_t piece = at / shard;
+      // Alike on every rank: cells begin anew in every piece.
+      const std::uint64_t in_cell = (at - piece * shard) % cell;
       const std::uint64_t count =
-          std::min({p.count - done, (piece + 1) * shard - at, chunk_elements});
+          std::min({p.count - done, (piece + 1) * shard - at, chunk_elements, cell - in_cell});
       const float* values = read_master(p.bucket, static_cast<int>(piece), at, count);
       if (host_staging) {
         work.read(values, host_values(), count * sizeof(float));
@@ -106,6 +232,7 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
       done += count;
     }
   }
+  read_cell = no_record;
 }
 
 }  // namespace zero

@@ -26,6 +26,7 @@ void sharded_optimizer::state::take_gradients(int unit) {
   }
   progress.open = true;
   if (progress.zeroed) return;
+  finish_spill(unit);
   const verb_timer timer(*this, phase::reduce, unit);
   if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) == 0) {
     std::size_t planned = no_slot;
@@ -38,6 +39,7 @@ void sharded_optimizer::state::take_gradients(int unit) {
                              layout.model().units[static_cast<std::size_t>(unit)].name +
                              "': reduce the units whose gradients were taken before it");
     }
+    if (gradient_slots.unit_in(slot) >= 0) finish_spill(gradient_slots.unit_in(slot));
     wait(slot_reductions[slot]);
     gradient_slots.place(unit, slot);
     gradient_slots.hold(unit);
@@ -58,6 +60,7 @@ void sharded_optimizer::state::reduce(int unit) {
                            "' is reduced more than " + std::to_string(options.accumulate) +
                            " times between two steps: raise accumulate");
   }
+  spill_landed();
   take_gradients(unit);  // nothing was added: zeros are contributed
   progress.open = false;
   ++progress.calls;
@@ -80,13 +83,19 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
   completion last;
   for (const std::size_t index : layout.buckets_of(unit)) {
     if (!buckets[index].shape->trainable) continue;
+    const bool first = progress.reductions == 0;
+    // What is in codes lands later.
+    const bool spills = buckets[index].plan->gradient_tier != partition::tier::device &&
+                        (alone() || plan.options().quantized_reduce == 0);
+    if (spills) take_staging(index, first);
     if (alone()) {
-      reduce_alone(index, progress.reductions == 0);
+      reduce_alone(index, first);
     } else if (plan.options().quantized_reduce > 0) {
-      queue_reduce_codes(index, progress.reductions == 0, progress.calls == options.accumulate);
+      queue_reduce_codes(index, first, progress.calls == options.accumulate);
     } else {
-      queue_reduce(index, progress.reductions == 0);
+      queue_reduce(index, first);
     }
+    if (spills) spill_later(index);
     last = buckets[index].reduced;
   }
   progress.reductions = progress.calls;
@@ -105,6 +114,9 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
 
 // A world of one issues no collective: its sum is its own gradient.
 void sharded_optimizer::state::reduce_alone(std::size_t index, bool first) {
+  if (buckets[index].plan->reduced == reduced_in::staged) {
+    return work.convert(full_gradient(index), reduced_piece(index));
+  }
   if (buckets[index].plan->reduced != reduced_in::shard) return;
   if (first) {
     work.convert(full_gradient(index), reduced_piece(index));
@@ -123,6 +135,7 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
           full, reduced_piece(index),
           first ? collectives::write_mode::overwrite : collectives::write_mode::accumulate, how());
       break;
+    case reduced_in::staged:  // what is there already is added to below
     case reduced_in::own_piece:
       b.reduced = groups.world().reduce_scatter(full, reduced_piece(index),
                                                 collectives::write_mode::overwrite, how());
@@ -138,10 +151,26 @@ void sharded_optimizer::state::queue_reduce(std::size_t index, bool first) {
       break;
     }
     case reduced_in::local:
-    case reduced_in::staged:
     case reduced_in::nowhere:
       break;
   }
+}
+
+// A staging for the bucket's reduced piece, where it needs one. The first sum of a step is
+// rounded to what it rests in; those that are added to it there come as they are.
+void sharded_optimizer::state::take_staging(std::size_t index, bool first) {
+  bucket_storage& b = buckets[index];
+  spill_gradient(index);  // of an earlier reduction
+  b.first_landing = first;
+  if (b.plan->reduced != reduced_in::staged) return;
+  const std::size_t before = staged_gradient[next_gradient_staging];
+  if (before != no_bucket_staged) {
+    spill_gradient(before);
+    buckets[before].spilled.wait();
+  }
+  b.staging = next_gradient_staging;
+  staged_gradient[next_gradient_staging] = index;
+  next_gradient_staging ^= 1U;
 }
 
 void sharded_optimizer::state::land(std::size_t staging_index) {
@@ -185,7 +214,12 @@ void sharded_optimizer::state::finish_reductions() {
     const bucket_storage& b = buckets[index];
     if (!b.shape->trainable) continue;
     wait(b.reduced);
+    spill_gradient(index);
     if (units[static_cast<std::size_t>(b.shape->unit)].reductions > 0) continue;
+    if (b.plan->gradient_tier != partition::tier::device) {
+      work.clear({squares_of(index), sizeof(double), dtype::byte});
+      continue;
+    }
     work.clear(b.plan->update == updated_from::around ? reduced_run(index) : reduced_piece(index));
   }
 }

@@ -83,13 +83,16 @@ void sharded_optimizer::state::land_codes(coded_reduction& of) {
   const bucket_storage& b = buckets[index];
   const int bits = b.plan->reduce_bits;
   const bool levels = plan.reduces_in_levels();
+  const bool spilled = b.plan->gradient_tier != partition::tier::device;
+  if (spilled) take_staging(index, of.first);
   wait(of.moved);
   const std::byte* codes = levels ? of.sent + quantized_bytes(b.shape->shard, bits) *
                                                   static_cast<std::uint64_t>(plan.groups().groups())
                                   : of.received;
   work.dequantize(codes, levels ? plan.groups().groups() : ranks.size(), bits, reduced_piece(index),
-                  of.first ? optim::store_mode::overwrite : optim::store_mode::add);
+                  of.first || spilled ? optim::store_mode::overwrite : optim::store_mode::add);
   of.bucket = no_bucket_staged;
+  if (spilled) spill_later(index);
   if (of.last) queue_exchange(index);
 }
 

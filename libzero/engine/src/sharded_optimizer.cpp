@@ -171,11 +171,28 @@ collectives::traffic sharded_optimizer::traffic() const {
   return state_->groups.traffic();
 }
 
+tier_report sharded_optimizer::tiers() const {
+  state_->wait_all();
+  tier_report report = state_->tiers.report();
+  report.host_to_device += state_->crossed.host_to_device;
+  report.device_to_host += state_->crossed.device_to_host;
+  for (const phase p : {phase::fetch, phase::spill}) {
+    report.exposed += state_->seconds[static_cast<std::size_t>(p)];
+  }
+  return report;
+}
+
+std::vector<std::string> sharded_optimizer::notes() const {
+  state_->wait_all();
+  return state_->tiers.notes();
+}
+
 void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
   state_->trace = recorder;
   try {
     state_->wait_all();
     state_->groups.set_trace(recorder);
+    if (state_->tiers.any()) state_->tiers.lane().set_trace(recorder);
   } catch (...) {
     // A poisoned communicator has nothing more to record.
   }
@@ -190,6 +207,21 @@ memory_report sharded_optimizer::predict(const partition::model_spec& model,
   report.predicted = plan.bytes();
   report.predicted_peak = plan.peak();
   return report;
+}
+
+partition::fitted sharded_optimizer::fit(const partition::model_spec& model,
+                                         const engine_options& options, int world_size,
+                                         const partition::free_tiers& may, std::uint64_t budget,
+                                         memory_place place) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  return partition::fit(layout, plan_options_of(options, place), budget, may);
+}
+
+partition::tier_traffic_plan sharded_optimizer::predict_tier_traffic(
+    const partition::model_spec& model, const engine_options& options, int world_size) {
+  const partition::layout layout(model, layout_options_of(options, world_size));
+  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
+  return partition::plan_tier_traffic(layout, plan, options.accumulate);
 }
 
 partition::communication_plan sharded_optimizer::predict_communication(

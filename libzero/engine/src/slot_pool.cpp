@@ -99,9 +99,9 @@ void slot_pool::hold(int unit) {
 void slot_pool::drop(int unit) {
   const place_of_unit& place = at(unit);
   one_slot& s = slots_[place.slot];
-  if (--s.holds > 0 || mappings_ == nullptr) return;
+  if (--s.holds > 0) return;
   s.last_used = users_.record();
-  if (!apart_from_host_) unmap(s);
+  if (mappings_ != nullptr && !apart_from_host_) unmap(s);
 }
 
 void slot_pool::unmap(one_slot& s) {

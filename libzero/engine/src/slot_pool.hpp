@@ -51,6 +51,10 @@ class slot_pool {
 
   // The slot's own memory, for collectives.
   [[nodiscard]] std::byte* memory(std::size_t slot) const noexcept;
+  // Of what users had queued when it was last dropped.
+  [[nodiscard]] const completion& last_used(std::size_t slot) const noexcept {
+    return slots_[slot].last_used;
+  }
   // Where the client sees a held unit.
   [[nodiscard]] std::byte* address(int unit) const noexcept;
 

@@ -5,6 +5,7 @@
 #include <zero/base/error.hpp>
 #include <zero/base/quantized.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,7 @@ partition::plan_options plan_options_of(const engine_options& options, memory_pl
   plan.node_ranks = options.node_ranks;
   plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
   plan.apart_from_host = place != memory_place::host;
+  plan.tiers = options.tiers;
   return plan;
 }
 
@@ -65,6 +67,25 @@ engine_options checked(engine_options options, const partition::model_spec& mode
   return options;
 }
 
+place_on_host place_of(const collectives::communicator& ranks) {
+  place_on_host place;
+  place.rank = ranks.rank();
+  place.neighbours = 0;
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    if (ranks.host_of(rank) != ranks.host_of(ranks.rank())) continue;
+    if (rank == ranks.rank()) place.index = place.neighbours;
+    ++place.neighbours;
+  }
+  return place;
+}
+
+// Before anything is allocated.
+void check_budget(const partition::memory_plan& plan, std::uint64_t budget) {
+  if (budget == 0 || plan.peak() <= budget) return;
+  throw out_of_memory("[engine] the memory budget of a rank does not hold what these options need",
+                      plan.peak(), budget);
+}
+
 }  // namespace
 
 sharded_optimizer::state::state(collectives::communicator& communicator,
@@ -78,12 +99,13 @@ sharded_optimizer::state::state(collectives::communicator& communicator,
       options(checked(std::move(wanted), model, communicator)),
       layout(std::move(model), layout_options_of(options, communicator.size())),
       plan(layout, plan_options_of(options, work.place())),
-      groups(communicator),
+      groups((check_budget(plan, options.memory_budget), communicator)),
       buckets(layout.buckets().size()),
       parameter_slots(ranks.memory(), statistics, plan.parameter_slots(), plan.parameter_bytes(),
                       options.addressing, queue),
       gradient_slots(ranks.memory(), statistics, plan.gradient_slots(), plan.gradient_bytes(),
                      options.addressing, queue),
+      tiers(plan, options, work, ranks.memory(), statistics, place_of(ranks)),
       units(layout.model().units.size()),
       slot_reductions(plan.gradient_slots().slot_bytes.size()),
       staged_bucket{no_bucket_staged, no_bucket_staged},
@@ -109,6 +131,7 @@ sharded_optimizer::state::~state() {
 }
 
 void sharded_optimizer::state::wait_all() {
+  if (tiers.any()) tiers.lane().drain();
   queue.record().wait();
   for (const unit_progress& u : units) u.gathered.wait();
   for (const coded_reduction& c : coded) c.moved.wait();
@@ -130,7 +153,13 @@ void sharded_optimizer::state::allocate() {
     first_parameter.push_back(parameters);
     parameters += unit.parameters.size();
   }
-  for (std::size_t i = 0; i < buckets.size(); ++i) find_runs(i);
+  runs.resize(plan.cells().size());
+  for (std::size_t i = 0; i < runs.size(); ++i) find_runs(i);
+  under_way.resize(static_cast<std::size_t>(plan.tiers().depth));
+  landing.reserve(buckets.size());
+  cell_squares.resize(plan.cells().size());
+  joined_squares.resize(buckets.size());
+  make_additions();
 }
 
 void sharded_optimizer::state::place(const partition::allocation& a) {
@@ -174,12 +203,16 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       staging = make();
       break;
     case purpose::squares:
+      squares = make();
+      break;
     case purpose::gradient_staging:
+      gradient_staging[a.index] = make();
+      break;
     case purpose::cell_device:
     case purpose::cell_host:
     case purpose::bounce:
     case purpose::tier_records:
-      break;
+      break;  // of the tiers
     case purpose::host_staging:
       host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
@@ -188,19 +221,25 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
 
 // Neighbouring pieces of one group are one run: one call of the update kernel.
 void sharded_optimizer::state::find_runs(std::size_t index) {
-  bucket_storage& b = buckets[index];
+  const partition::cell& c = plan.cells()[index];
+  const bucket_storage& b = buckets[c.bucket];
   if (!b.shape->trainable) return;
+  std::vector<update_run>& found = runs[index];
   const partition::piece_run own = held(b.plan->optimizer);
   for (int piece = own.first; piece < own.first + own.count; ++piece) {
     const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
-    for (const partition::piece& p : layout.pieces(index, piece)) {
+    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
+    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
+      const std::uint64_t begin = std::max(base + p.shard_offset, c.begin);
+      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
+      if (begin >= end) continue;
       const int group = layout.parameter(p.parameter).group;
-      const std::uint64_t offset = base + p.shard_offset;
-      if (!b.runs.empty() && b.runs.back().group == group &&
-          b.runs.back().offset + b.runs.back().count == offset) {
-        b.runs.back().count += p.count;
+      const std::uint64_t offset = begin - c.begin;
+      if (!found.empty() && found.back().group == group &&
+          found.back().offset + found.back().count == offset) {
+        found.back().count += end - begin;
       } else {
-        b.runs.push_back({offset, p.count, group});
+        found.push_back({offset, end - begin, group});
       }
     }
   }
@@ -208,7 +247,7 @@ void sharded_optimizer::state::find_runs(std::size_t index) {
 
 typed_span sharded_optimizer::state::full_parameters(std::size_t bucket) const noexcept {
   const bucket_storage& b = buckets[bucket];
-  if (!is_sharded(b.plan->parameters)) {
+  if (!b.plan->gathered) {
     return {b.parameter.data(), b.shape->padded, b.shape->type};
   }
   return {parameter_slots.address(b.shape->unit) + b.plan->parameter_slot_offset, b.shape->padded,
@@ -271,6 +310,8 @@ typed_span sharded_optimizer::state::reduced_piece(std::size_t bucket) const noe
     case reduced_in::local:
       return full_gradient(bucket);
     case reduced_in::staged:
+      return {gradient_staging[b.staging].data(), b.shape->shard,
+              repeated() && !b.first_landing ? dtype::fp32 : b.plan->reduced_type};
     case reduced_in::nowhere:
       break;
   }
@@ -301,18 +342,6 @@ std::uint64_t sharded_optimizer::state::update_length(std::size_t bucket) const 
   return plan.elements(*b.shape, b.plan->optimizer);
 }
 
-float* sharded_optimizer::state::master(std::size_t bucket) const noexcept {
-  const bucket_storage& b = buckets[bucket];
-  if (b.plan->master) return b.optimizer.as<float>();
-  return static_cast<float*>(parameters_over(bucket, b.plan->optimizer).data);
-}
-
-float* sharded_optimizer::state::optimizer_state(std::size_t bucket, int index) const noexcept {
-  const bucket_storage& b = buckets[bucket];
-  const std::uint64_t array = static_cast<std::uint64_t>(index) + (b.plan->master ? 1 : 0);
-  return b.optimizer.as<float>() + array * update_length(bucket);
-}
-
 void sharded_optimizer::state::wait(const completion& what) {
   if (what.ready()) {
     queue.wait(what);  // for the error it may carry, and for caches of a device
@@ -338,10 +367,12 @@ collectives::call sharded_optimizer::state::call_of(const char* name, int tag,
   return how;
 }
 
-void sharded_optimizer::state::note(phase where, int unit, std::int64_t begin) {
+std::int64_t sharded_optimizer::state::note(phase where, int unit, std::int64_t begin,
+                                            std::int64_t inner) {
   const std::int64_t end = trace_clock();
-  seconds[static_cast<std::size_t>(where)] += 1e-9 * static_cast<double>(end - begin);
+  seconds[static_cast<std::size_t>(where)] += 1e-9 * static_cast<double>(end - begin - inner);
   if (trace != nullptr) trace->record({name_of(where), lane::compute, unit, begin, end});
+  return end - begin;
 }
 
 }  // namespace zero

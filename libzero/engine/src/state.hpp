@@ -3,6 +3,7 @@
 // is defined in the file of its name.
 
 #include "rank_groups.hpp"
+#include "resting_tiers.hpp"
 #include "slot_pool.hpp"
 
 #include <zero/base/buffer.hpp>
@@ -11,6 +12,7 @@
 #include <zero/optim/loss_scale.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/memory_plan.hpp>
+#include <zero/partition/tier_traffic.hpp>
 
 #include <array>
 #include <cstddef>
@@ -36,11 +38,31 @@ struct bucket_storage {
   buffer gradient_shard;
   buffer optimizer;
   buffer secondary;
-  std::vector<update_run> runs;
   completion reduced;            // of the latest reduction
   completion exchanged;          // of the latest exchange of reduced pieces
   bool exchange_queued = false;  // in place, since the last step
-  completion published;          // of the latest publication
+  completion published;          // of the latest publication, or of what came up a tier for it
+
+  // ---- of what rests off the device ----
+  completion landed;               // of the reduction whose piece is to be spilled
+  bool first_landing = false;      // of the step: it overwrites, later ones are added
+  bool added = false;              // one of the step was added, so the sum is known below alone
+  std::size_t staging = 0;         // of the reduced piece, where it is staged
+  completion spilled;              // of the reduced gradient
+  completion risen;                // of the parameters, from where they were updated
+  const_typed_span update_source;  // the gradient on the device that the update reads
+};
+
+// A cell of the update on its way, in a block of its own.
+struct cell_under_way {
+  std::byte* optimizer = nullptr;  // its arrays
+  typed_span gradient;
+  typed_span parameter;
+  completion fetched;  // of what comes from a store, or up
+  completion lowered;  // of what comes down from the device
+  completion spilled;  // of what went from here
+  completion risen;
+  completion used;  // of the update, where that is queued
 };
 
 inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
@@ -88,10 +110,13 @@ struct sharded_optimizer::state {
   slot_pool gradient_slots;
   std::array<buffer, 2> reduced_staging;
   std::array<buffer, 2> reduction_codes;
+  std::array<buffer, 2> gradient_staging;
+  buffer squares;  // a double of each bucket
   buffer gathered_gradient;
   buffer exchange;  // step_decision, then a step_vote of every rank
   buffer staging;
   buffer host_staging;  // empty where the host reaches staging
+  resting_tiers tiers;
 
   std::vector<unit_progress> units;
   std::vector<std::size_t> first_parameter;  // registration index of each unit's first
@@ -99,9 +124,21 @@ struct sharded_optimizer::state {
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;  // the one queued longer ago, or free
-  std::size_t cursor = 0;      // the next use of plan.parameter_slots().uses expected
-  std::size_t limit = 0;       // where this micro-batch ends in it
+  std::size_t next_coded = 0;                 // the one queued longer ago, or free
+  std::vector<std::vector<update_run>> runs;  // by cell; offsets from where it begins
+  std::vector<cell_under_way> under_way;      // by cell, modulo their number
+  std::vector<std::size_t> landing;           // buckets to be spilled, in order of reduction
+  std::array<std::size_t, 2> staged_gradient{no_bucket_staged, no_bucket_staged};
+  std::size_t next_gradient_staging = 0;
+  std::vector<offload::amendment> additions;     // by cell: adds to its gradient
+  std::vector<double> cell_squares;              // by cell, of sums that additions made
+  std::vector<double> joined_squares;            // by bucket
+  partition::tier_bytes crossed;              // without the lane
+  std::size_t read_cell = partition::no_record;  // whose record is in the first host block
+  std::size_t read_bucket = no_bucket_staged;    // whose parameters were fetched to be read
+  typed_span read_parameters;
+  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
+  std::size_t limit = 0;   // where this micro-batch ends in it
 
   optim::loss_scale scale;
   std::uint64_t steps = 0;
@@ -111,6 +148,7 @@ struct sharded_optimizer::state {
   step_result last_result;
   schedule_report kept;
   seconds_by_phase seconds{};
+  std::int64_t* nested = nullptr;  // nanoseconds within the innermost verb_timer
   trace_recorder* trace = nullptr;
 
   [[nodiscard]] bool alone() const noexcept { return ranks.size() == 1; }
@@ -152,9 +190,13 @@ struct sharded_optimizer::state {
                                                                   partition::staging_bytes)
                         : &decision;
   }
-  [[nodiscard]] float* master(std::size_t bucket) const noexcept;
-  [[nodiscard]] float* optimizer_state(std::size_t bucket, int index) const noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
+  // Something of the bucket rests off the device.
+  [[nodiscard]] bool tiered(std::size_t bucket) const noexcept;
+  // Reductions are added to what earlier ones of the step left.
+  [[nodiscard]] bool repeated() const noexcept {
+    return plan.options().reductions > 1 && !plan.options().keep_gradients;
+  }
 
   // ---- the verbs ----
   void begin(pass kind);
@@ -183,10 +225,37 @@ struct sharded_optimizer::state {
   void finish_reductions();
 
   void clip(float learning_rate);
-  void update(std::size_t bucket, float learning_rate);
+  void update_all(float learning_rate);
+  [[nodiscard]] bool may_begin(std::size_t cell, std::size_t current) const noexcept;
+  void begin_cell(std::size_t cell);
+  void update_cell(std::size_t cell, float learning_rate);
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
   void wait_published();
+
+  // ---- fetch and spill: between tiers ----
+  // This rank's shard of the parameters comes to `shard`, where the processor works.
+  completion fetch_parameters(std::size_t bucket, const typed_span& shard);
+  completion spill_parameters(std::size_t bucket, const typed_span& shard);
+  // Where a cell is worked on: as it rests, or in its block.
+  void locate(std::size_t cell, cell_under_way& area) const noexcept;
+  void fetch_cell(std::size_t cell, cell_under_way& area);
+  void fetch_cell_gradient(const partition::cell& c, cell_under_way& area);
+  void spill_cell(std::size_t cell, cell_under_way& area);
+  enum class crossing : unsigned char { in, out };  // of what the update reads, writes
+  void count_crossing(partition::tier rests, const partition::cell& c, std::uint64_t bytes,
+                      crossing way) noexcept;
+  [[nodiscard]] bool reads_parameter(const partition::cell& c) const noexcept;
+  // The reduction of a bucket was queued: its piece will be spilled once it has landed.
+  void take_staging(std::size_t bucket, bool first);
+  void spill_later(std::size_t bucket);
+  void spill_landed();                      // those that have; does not block
+  void spill_gradient(std::size_t bucket);  // blocks until it has landed
+  void finish_spill(int unit);              // its gradients' memory is free again
+  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept {
+    return squares.as<double>() + bucket;
+  }
+  void collect_squares(std::size_t bucket);
 
   void queue_step(float learning_rate);
   // Blocks until it is known what became of the last step. Throws desync where ranks differed.
@@ -194,7 +263,17 @@ struct sharded_optimizer::state {
 
   // ---- master weights ----
   void initialize(const fill_function& fill);
-  void fill_piece(std::size_t bucket, int piece, const fill_function& fill);
+  void fill_bucket(std::size_t bucket, const fill_function& fill);
+  void fill_cell(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
+                 const fill_function& fill);
+  void fill_values(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
+                   std::uint64_t at, span<const float> values);
+  // A cell's optimizer arrays where it rests or, of a tier that must be read, in host memory.
+  [[nodiscard]] std::byte* optimizer_to_read(std::size_t cell);
+  void adopt_masters(std::size_t bucket, const typed_span& written);
+  [[nodiscard]] typed_span free_slot(std::size_t bucket);
+  [[nodiscard]] typed_span parameters_to_read(std::size_t bucket);
+  [[nodiscard]] std::size_t cell_at(std::size_t bucket, std::uint64_t at) const noexcept;
   [[nodiscard]] const float* read_master(std::size_t bucket, int piece, std::uint64_t at,
                                          std::uint64_t count);
   // What was gathered or kept of the parameters is about to be old.
@@ -213,12 +292,15 @@ struct sharded_optimizer::state {
   // How a collective call is queued: after everything queued so far, and after `also`, for which
   // the host does not wait.
   [[nodiscard]] collectives::call call_of(const char* name, int tag, const completion& also = {});
-  void note(phase where, int unit, std::int64_t begin);
+  // What a verb_timer took from `begin` until now, `inner` nanoseconds of it within others; returns
+  // all of it.
+  std::int64_t note(phase where, int unit, std::int64_t begin, std::int64_t inner);
 
  private:
   void allocate();
   void place(const partition::allocation& a);
-  void find_runs(std::size_t bucket);
+  void find_runs(std::size_t cell);
+  void make_additions();
 };
 
 // What the plan of `options` is made from.

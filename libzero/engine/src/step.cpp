@@ -41,12 +41,8 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
   wait_gathered();
   wait_published();
   forget_gathered();
-  for (std::size_t index = 0; index < buckets.size(); ++index) {
-    if (!buckets[index].shape->trainable) continue;
-    update(index, learning_rate);
-    publish(index);
-    buckets[index].exchange_queued = false;
-  }
+  update_all(learning_rate);
+  read_cell = partition::no_record;
   for (unit_progress& unit : units) {
     unit.calls = 0;
     unit.reductions = 0;

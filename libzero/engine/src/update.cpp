@@ -1,4 +1,5 @@
-// update: one fused pass over what this rank keeps optimizer states of.
+// update: one fused pass over what this rank keeps optimizer states of, cell by cell. Cells that
+// rest off the device are fetched ahead and spilled behind, several under way at a time.
 
 #include "state.hpp"
 #include "verb_timer.hpp"
@@ -6,11 +7,13 @@
 namespace zero {
 
 using partition::sharded_over;
+using partition::tier;
 using partition::updated_from;
 
-// The reduced gradient over exactly what the update walks.
+// The reduced gradient over exactly what the update walks, if that is on the device.
 const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
   bucket_storage& b = buckets[index];
+  if (b.plan->gradient_tier != tier::device) return {};
   typed_span run;
   switch (b.plan->update) {
     case updated_from::reduced:
@@ -34,24 +37,97 @@ const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
   return run;
 }
 
-void sharded_optimizer::state::update(std::size_t index, float learning_rate) {
-  const bucket_storage& b = buckets[index];
-  const const_typed_span gradient = update_gradient(index);
-  const typed_span parameter = parameters_over(index, b.plan->optimizer);
-  const verb_timer timer(*this, phase::update, b.shape->unit);
-  const int states = optim::state_count(options.algorithm);
-  for (const update_run& run : b.runs) {
-    const parameter_group& group = options.groups[static_cast<std::size_t>(run.group)];
-    optim::hyper constants = group.constants;
-    constants.learning_rate = learning_rate * group.learning_rate_factor;
-    optim::update_spans spans;
-    spans.count = run.count;
-    spans.master = master(index) + run.offset;
-    spans.gradient = gradient.part(run.offset, run.count);
-    for (int i = 0; i < states; ++i) spans.state[i] = optimizer_state(index, i) + run.offset;
-    if (b.plan->master) spans.parameter = parameter.part(run.offset, run.count);
-    work.update(options.algorithm, constants, decision_here(), spans);
+// Ahead only into a block that is free again: waiting for it would hold up what is there already.
+// Nothing is gained by beginning what rests on the device, and one memory serves all buckets whose
+// gradients are gathered apart.
+bool sharded_optimizer::state::may_begin(std::size_t cell, std::size_t current) const noexcept {
+  if (cell == current) return true;
+  if (cell >= current + under_way.size()) return false;
+  const partition::cell& c = plan.cells()[cell];
+  const cell_under_way& area = under_way[cell % under_way.size()];
+  return tiered(c.bucket) && area.spilled.ready() && area.risen.ready() && area.used.ready() &&
+         (buckets[c.bucket].plan->update != updated_from::apart ||
+          c.bucket == plan.cells()[current].bucket);
+}
+
+void sharded_optimizer::state::begin_cell(std::size_t index) {
+  const partition::cell& c = plan.cells()[index];
+  bucket_storage& b = buckets[c.bucket];
+  if (index == b.plan->first_cell) {
+    b.update_source = update_gradient(c.bucket);
+    // The lane knows nothing of the queue.
+    if (tiered(c.bucket)) queue.record().wait();
   }
+  if (tiered(c.bucket)) fetch_cell(index, under_way[index % under_way.size()]);
+}
+
+// What is fetched is left as it is until the decision is known; if that is to leave everything as
+// it is, nothing goes back.
+void sharded_optimizer::state::update_all(float learning_rate) {
+  const span<const partition::cell> cells = plan.cells();
+  std::size_t begun = 0;
+  bool applied = true;
+  for (std::size_t index = 0; index < cells.size(); ++index) {
+    const std::size_t bucket = cells[index].bucket;
+    if (!buckets[bucket].shape->trainable) {  // frozen parameters off the device
+      if (begun == index) ++begun;
+      continue;
+    }
+    while (begun < cells.size() && may_begin(begun, index)) {
+      if (buckets[cells[begun].bucket].shape->trainable) begin_cell(begun);
+      ++begun;
+    }
+    if (tiered(bucket) && index == buckets[bucket].plan->first_cell) {
+      decided.wait();
+      applied = decision_read()->applied != 0;
+    }
+    cell_under_way& area = under_way[index % under_way.size()];
+    if (tiered(bucket)) {
+      const verb_timer timer(*this, phase::fetch, buckets[bucket].shape->unit);
+      area.fetched.wait();
+      area.lowered.wait();
+    } else {
+      locate(index, area);
+    }
+    if (applied) update_cell(index, learning_rate);
+    if (index + 1 == buckets[bucket].plan->first_cell + buckets[bucket].plan->cells) {
+      publish(bucket);
+      buckets[bucket].exchange_queued = false;
+    }
+  }
+}
+
+void sharded_optimizer::state::update_cell(std::size_t index, float learning_rate) {
+  const partition::cell& c = plan.cells()[index];
+  cell_under_way& area = under_way[index % under_way.size()];
+  {
+    const verb_timer timer(*this, phase::update, buckets[c.bucket].shape->unit);
+    const int states = optim::state_count(options.algorithm);
+    for (const update_run& run : runs[index]) {
+      const parameter_group& group = options.groups[static_cast<std::size_t>(run.group)];
+      optim::hyper constants = group.constants;
+      constants.learning_rate = learning_rate * group.learning_rate_factor;
+      const auto array = [&](std::size_t number) {
+        return reinterpret_cast<float*>(area.optimizer + plan.array_offset(c, number)) + run.offset;
+      };
+      optim::update_spans spans;
+      spans.count = run.count;
+      spans.master = c.master ? array(0) : static_cast<float*>(area.parameter.data) + run.offset;
+      spans.gradient = const_typed_span(area.gradient).part(run.offset, run.count);
+      for (int i = 0; i < states; ++i) {
+        spans.state[i] = array(static_cast<std::size_t>(i) + (c.master ? 1 : 0));
+      }
+      if (area.parameter.type != dtype::fp32) {
+        spans.parameter = area.parameter.part(run.offset, run.count);
+      }
+      if (c.down) {
+        tiers.host_work().update(options.algorithm, constants, decision_read(), spans);
+      } else {
+        work.update(options.algorithm, constants, decision_here(), spans);
+      }
+    }
+  }
+  if (tiered(c.bucket)) spill_cell(index, area);
 }
 
 }  // namespace zero

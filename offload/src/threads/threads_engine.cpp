@@ -1,6 +1,8 @@
 // disk_engine over pread and pwrite: each request is one call by one of a few threads.
 #include "engines.hpp"
 
+#include <zero/base/error.hpp>
+
 #include <pthread.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -159,7 +162,12 @@ class threads_engine final : public disk_engine {
 
 std::unique_ptr<disk_engine> make_threads_engine(const disk_engine_options& options,
                                                  std::string note) {
-  return std::make_unique<threads_engine>(options, std::move(note));
+  try {
+    return std::make_unique<threads_engine>(options, std::move(note));
+  } catch (const std::system_error& refused) {
+    throw error(std::string("[offload.threads] starting threads: ") + refused.what(),
+                error_class::resource);
+  }
 }
 
 }  // namespace zero::offload

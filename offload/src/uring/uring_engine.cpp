@@ -4,6 +4,7 @@
 // so nobody is interrupted for one.
 #include "engines.hpp"
 
+#include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 
 #include <liburing.h>
@@ -23,6 +24,7 @@ namespace {
 constexpr unsigned file_slots = 16;
 constexpr unsigned memory_slots = 1024;
 constexpr std::size_t largest_region = std::size_t{1} << 30;       // of one registered buffer
+constexpr std::size_t smallest_region = std::size_t{256} << 10;    // a part worth its slot
 constexpr std::uint64_t largest_request = std::uint64_t{1} << 30;  // the kernel stops at 2 GiB
 
 class uring_engine final : public disk_engine {
@@ -96,21 +98,23 @@ class uring_engine final : public disk_engine {
 
   bool register_memory(void* memory, std::size_t bytes) override {
     if (!regions_registered_) {
-      if (!keep(io_uring_register_buffers_sparse(&ring_, memory_slots))) return false;
+      const int result = io_uring_register_buffers_sparse(&ring_, memory_slots);
+      if (result < 0) return keep(result, 0, bytes);
       regions_registered_ = true;
     }
     auto* const begin = static_cast<std::byte*>(memory);
-    for (std::size_t done = 0; done < bytes; done += largest_region) {
-      const std::size_t part = std::min(largest_region, bytes - done);
-      const auto slot = std::find_if(regions_.begin(), regions_.end(),
-                                     [](const region& r) { return r.begin == nullptr; });
-      if (slot == regions_.end() || !update(slot, begin + done, part)) {
-        unregister_memory(memory);
-        return false;
+    std::size_t done = 0;
+    // Where the limit on locked memory is in the way, in halves of what did not fit: requests
+    // within one of the parts are the better for it.
+    for (std::size_t most = largest_region; done < bytes;) {
+      const std::size_t part = std::min(most, bytes - done);
+      const int result = add(begin + done, part, memory);
+      if (result >= 0) {
+        done += part;
+        continue;
       }
-      *slot = {begin + done, part, memory};
-      regions_used_ =
-          std::max(regions_used_, static_cast<std::size_t>(slot - regions_.begin()) + 1);
+      most = part / 2 / smallest_region * smallest_region;
+      if (result != -ENOMEM || most == 0) return keep(result, done, bytes);
     }
     return true;
   }
@@ -131,21 +135,34 @@ class uring_engine final : public disk_engine {
   };
   using region_slot = std::vector<region>::iterator;
 
-  // Takes down a refusal to register memory; true if there is none.
-  bool keep(int result) {
-    if (result >= 0) return true;
+  // Takes down that memory was registered in part or not at all: false.
+  bool keep(int result, std::size_t done, std::size_t bytes) {
     if (note_.empty()) {
-      note_ = std::string("memory is not registered with io_uring (") + std::strerror(-result) +
+      const std::string part = format_bytes(done) + " of " + format_bytes(bytes) + " of ";
+      note_ = (done > 0 ? part : "") + std::string("memory is ") + (done > 0 ? "" : "not ") +
+              "registered with io_uring (" + std::strerror(-result) +
               (result == -ENOMEM ? ": the limit on locked memory" : "") +
-              "): it is looked up for each transfer";
+              "): " + (done > 0 ? "the rest" : "it") + " is looked up for each transfer";
     }
     return false;
   }
 
-  bool update(region_slot slot, void* begin, std::size_t bytes) {
+  // One more region of `block`, or minus an errno.
+  int add(std::byte* begin, std::size_t bytes, void* block) {
+    const auto slot = std::find_if(regions_.begin(), regions_.end(),
+                                   [](const region& r) { return r.begin == nullptr; });
+    if (slot == regions_.end()) return -ENOBUFS;
+    const int result = update(slot, begin, bytes);
+    if (result < 0) return result;
+    *slot = {begin, bytes, block};
+    regions_used_ = std::max(regions_used_, static_cast<std::size_t>(slot - regions_.begin()) + 1);
+    return result;
+  }
+
+  int update(region_slot slot, void* begin, std::size_t bytes) noexcept {
     const iovec what{begin, bytes};
-    return keep(io_uring_register_buffers_update_tag(
-        &ring_, static_cast<unsigned>(slot - regions_.begin()), &what, nullptr, 1));
+    return io_uring_register_buffers_update_tag(
+        &ring_, static_cast<unsigned>(slot - regions_.begin()), &what, nullptr, 1);
   }
 
   // The slot of the region the memory lies in as a whole, or -1.
@@ -181,7 +198,7 @@ class uring_engine final : public disk_engine {
 
   static void fail(int result) {
     if (result == -EAGAIN || result == -EBUSY || result == -EINTR || result == -ETIME) return;
-    throw io_error("[offload.uring] waiting for", "io_uring", -result);
+    throw io_error("[offload.uring] waiting for", "io_uring", -result, 0, error_class::resource);
   }
 
   void hand_over() {

@@ -60,8 +60,9 @@ class disk_engine {
   [[nodiscard]] virtual std::size_t reap(span<disk_result> results, clock::time_point until) = 0;
 
   // Hints: tell the system beforehand which file or memory requests will name, so that it need not
-  // look each time. False, and a note, where limits refuse; requests are as good without. A file
-  // or memory must be taken back before it is closed or freed, with nothing of it outstanding.
+  // look each time. False, and a note, where limits refuse it or a part of it; requests are as good
+  // without. A file or memory must be taken back before it is closed or freed, whatever this
+  // returned, with nothing of it outstanding.
   virtual bool register_file(int file) = 0;
   virtual void unregister_file(int file) noexcept = 0;
   virtual bool register_memory(void* memory, std::size_t bytes) = 0;
@@ -85,7 +86,7 @@ struct disk_engine_options {
 };
 
 // Throws invalid_argument on options out of range, io_error when `uring` is asked for and refused,
-// out_of_memory or std::system_error when not even threads can be had.
+// out_of_memory or an error of class resource when not even threads can be had.
 [[nodiscard]] std::unique_ptr<disk_engine> make_disk_engine(
     disk_engine_kind kind = disk_engine_kind::automatic, const disk_engine_options& options = {});
 

@@ -40,6 +40,8 @@ class memory_tier final : public tier_store {
   [[nodiscard]] std::vector<std::string> notes() const override { return {}; }
 
  private:
+  void check(std::size_t record, const void* memory) const;
+
   memory_resource& resource_;
   record_layout layout_;
   std::byte* base_ = nullptr;

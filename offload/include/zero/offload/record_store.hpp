@@ -4,7 +4,9 @@
 //
 // Of every record the store keeps an XXH3 checksum in memory, seeded with (record, generation,
 // offset), made when the record is written and compared each time it is read: a write that was
-// lost, torn or went elsewhere, and a read of something older or of a neighbour, are found.
+// lost, torn or went elsewhere, and a read of something older or of a neighbour, are found. What is
+// wrong is read once more, in case it became so on its way; a record that is wrong twice is
+// corrupt.
 //
 // Who hashes: whoever calls. write() hashes what the caller has just made, while it is in the
 // caches; wait() hashes a record when it is waited for, no earlier, which brings it into the caches
@@ -54,17 +56,18 @@ class record_store {
   // layout().alignment(). Bytes past the record's own are transferred and mean nothing. The memory
   // must stay as it is until the completion is waited for; what was read is there only then.
   // Blocks while a transfer of the same record is under way and one of the two writes, and when
-  // `depth` are outstanding. `generation` is the caller's count of what the record has held.
-  // Throws invalid_argument for a record or memory that cannot be and for reading what was never
-  // written, and what an earlier transfer failed with.
+  // `depth` are outstanding. A write waits for the reads of its record. `generation` is the
+  // caller's count of what the record has held. Throws invalid_argument for a record or memory that
+  // cannot be and for reading what was never written, and what an earlier transfer failed with.
   completion write(std::size_t record, const void* memory, std::uint64_t generation);
   completion read(std::size_t record, void* memory);
 
   // Waiting throws, and after the first error every call and every wait throws the same again:
-  // corrupt_data if what was read is not what was written last; io_error with its errno if the
-  // system refused (ENODATA: nothing was moved; ETIMEDOUT: the deadline passed). Each names label,
-  // record, file and offset. Nothing is under way any more when it is thrown, unless the system
-  // did not answer within twice the deadline: then it may still use the memory.
+  // corrupt_data if what was read is not what was written last, twice; io_error, of class resource,
+  // with its errno if the system refused (ENODATA: nothing was moved; ETIMEDOUT: the deadline
+  // passed). Each names label, record, file and offset. Nothing is under way any more when it is
+  // thrown, unless the system did not answer within twice the deadline: then it may still use the
+  // memory.
 
   // The generation a record was last written with. Precondition: it was written.
   [[nodiscard]] std::uint64_t generation(std::size_t record) const;
@@ -77,7 +80,8 @@ class record_store {
   [[nodiscard]] transfer_statistics reads() const noexcept;
   [[nodiscard]] transfer_statistics writes() const noexcept;
 
-  // Sentences of the engine and the file for printing once; none if all is as one would wish.
+  // Sentences of the engine and the file, and of reads that were wrong once, for printing once;
+  // none if all is as one would wish.
   [[nodiscard]] std::vector<std::string> notes() const;
   [[nodiscard]] const char* engine_name() const noexcept;
 

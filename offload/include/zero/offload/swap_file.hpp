@@ -32,8 +32,8 @@ class swap_file {
   // a symbolic link, not a directory, not writable, on a read-only file system, of another user,
   // or writable by others. With the sticky bit set others may write and root may own it (/tmp):
   // then they can neither see nor remove what lies there, and this file cannot be opened by
-  // anyone else anyway. Links above the last component are followed. Throws io_error if a call
-  // fails otherwise.
+  // anyone else anyway. Links above the last component are followed. Throws io_error, of class
+  // resource, if a call fails otherwise.
   explicit swap_file(const std::string& directory, const swap_file_options& options = {});
   swap_file(swap_file&& other) noexcept;
   swap_file& operator=(swap_file&& other) noexcept;

@@ -8,8 +8,11 @@
 // `spill`, `amend` or a copy down; a fetch is `fetch` or a copy up.
 //
 // One thread queues; completions may be waited for by any. After the first error every call and
-// every wait throws it, once no memory is in use any more. Nothing is allocated after construction
-// unless an error is thrown.
+// every wait throws it, once no memory is in use any more: io_error ETIMEDOUT where a wait took
+// longer than the deadline, and only then memory may still be in use. Calls throw invalid_argument,
+// and nothing has changed, for what can never be: no such record, more bytes than it has, memory
+// that is not aligned, bounces that do not fit. Nothing is allocated after construction unless an
+// error is thrown.
 
 #include <zero/base/completion.hpp>
 #include <zero/base/copier.hpp>
@@ -48,8 +51,9 @@ struct tier_traffic {
 
 struct tier_lane_options {
   // Host memory for what is on its way between a record and a device: `bounces` blocks of
-  // `bounce_bytes` each, back to back, aligned for every store. None where only in_place stores
-  // and host memory are moved.
+  // `bounce_bytes` each, back to back, aligned for every store. A record of a store that must be
+  // read takes one, unless it is moved to or from host memory; the source of an amendment takes
+  // one if it is a device's.
   std::byte* bounce_memory = nullptr;
   std::uint64_t bounce_bytes = 0;
   std::size_t bounces = 0;
@@ -65,12 +69,15 @@ class tier_lane {
   tier_lane(copier& copies, const tier_lane_options& options);
   tier_lane(const tier_lane&) = delete;
   tier_lane& operator=(const tier_lane&) = delete;
-  // Waits for what is under way, for a bounded time.
+  // Waits for what was begun, for the bounded time that stores and copier take; what was not never
+  // will be.
   ~tier_lane();
 
-  // The first `bytes` of a record (all of it or less) come to `to`. `tag` is for traces.
+  // The first `bytes` of a record (all of it or less) come to `to`; to host memory a store that
+  // must be read brings its whole stride. `tag` is for traces.
   completion fetch(tier_store& from, std::size_t record, move_end to, std::uint64_t bytes, int tag);
-  // The record becomes what is at `from`.
+  // The record becomes what is at `from`. Of fewer bytes than it has: what follows them means
+  // nothing.
   completion spill(move_end from, std::uint64_t bytes, tier_store& to, std::size_t record, int tag);
   // The record is changed by `change`, which must stay as it is until then, with `from_bytes` from
   // a device or the host.

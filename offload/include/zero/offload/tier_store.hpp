@@ -24,6 +24,8 @@ struct transfer_statistics {
   std::chrono::nanoseconds busy{0};
   // That callers were blocked, in wait or because the queue was full.
   std::chrono::nanoseconds waited{0};
+  // Reads that brought wrong bytes and, done once more, the right ones.
+  std::uint64_t repaired = 0;
 };
 
 class tier_store {

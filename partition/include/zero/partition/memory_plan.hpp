@@ -22,7 +22,8 @@ namespace zero::partition {
 struct plan_options {
   sharding_policy policy = {};
   bool wide_gradients = true;  // reduced gradients in fp32 whatever the parameters are
-  // Bytes of each optimizer array for 128 elements, master weights not counted: 512 is fp32.
+  // Bytes of each optimizer array for a format_block of elements, master weights not counted: 512
+  // is fp32.
   std::vector<std::uint32_t> optimizer_arrays = {512, 512};
   // And of the master weights that 16-bit parameters have apart; 0: none.
   std::uint32_t master_array = 512;
@@ -65,7 +66,8 @@ struct bucket_plan {
   sharded_over optimizer = sharded_over::nobody;   // and so what an update walks
   bool secondary = false;                          // has secondary parameters
   bool master = false;    // master weights apart from the parameters on every tier
-  bool gathered = false;  // parameters are brought into a slot, being sharded or off the device
+  bool gathered = false;  // parameters are brought into a slot: sharded, or off the device, where
+                          // a lone rank's whole shard is called one over the world
   tier parameter_tier = tier::device;
   // Where the reduced piece rests between reduction and update. Off the device it is in own_piece
   // (of what may be a slot), local or staged first, and spilled from there.
@@ -136,6 +138,9 @@ inline constexpr std::uint64_t exchange_bytes = 16;
 // Bytes of what they make of it: norm, scale, count of updates, verdict.
 inline constexpr std::uint64_t decision_bytes = 32;
 
+// Elements that the bytes of optimizer arrays are told for.
+inline constexpr std::uint64_t format_block = 128;
+
 // Bytes of the staging through which master weights are read out.
 inline constexpr std::uint64_t staging_bytes = 256 * 1024;
 
@@ -144,9 +149,8 @@ class memory_plan {
   // Throws invalid_argument: what check(policy) refuses, bits other than 0, 4 and 8 (gathers: 0
   // and 8), codes of shards that are not whole blocks (quantized.hpp), node_ranks that do not
   // divide the world, reductions < 1, prefetch < 0, a forward_order that names a unit that does not
-  // exist or leaves out one that has parameters; parameters off the device that are not sharded
-  // like the optimizer states, gradients off the device that are not sharded, a ratio outside 0 to
-  // 1, cell_elements that are not as tiering says, depth < 2, bounces < 1.
+  // exist or leaves out one that has parameters; what check(tiering) refuses, and anything off the
+  // device where shards are not multiples of 128 elements.
   memory_plan(const layout& of, plan_options options);
 
   [[nodiscard]] const plan_options& options() const noexcept { return options_; }
@@ -181,11 +185,18 @@ class memory_plan {
   [[nodiscard]] const std::vector<std::uint64_t>& records(tier_class of) const noexcept {
     return records_[static_cast<std::size_t>(of)];
   }
+  // device where a class has no records.
   [[nodiscard]] tier tier_of(tier_class of) const noexcept;
+  // Of a reduced piece that is added to what was spilled before it; the first of a step lands as
+  // the bucket's reduced_type.
+  [[nodiscard]] dtype added_type(const bucket_plan& b) const noexcept;
+  // Whether who updates the cell (the host one that is down, the device others) works on what rests
+  // there as it rests; else it is brought into the cell's block.
+  [[nodiscard]] bool reached(tier rests, const cell& by) const noexcept;
   // Optimizer arrays of a cell, in order: master weights if it has them apart, then the states.
   // Array i begins at array_offset(c, i) from where the cell's arrays begin, on whatever tier.
   [[nodiscard]] std::uint64_t array_offset(const cell& c, std::size_t array) const noexcept;
-  [[nodiscard]] std::uint64_t array_bytes(const cell& c) const noexcept;  // of all
+  [[nodiscard]] std::uint64_t array_bytes(const cell& c) const noexcept;  // of all; frozen: 0
   // Blocks in which cells are worked on: those that are down in host memory, others on the device.
   [[nodiscard]] const cell_block& host_block() const noexcept { return host_block_; }
   [[nodiscard]] const cell_block& device_block() const noexcept { return device_block_; }
@@ -201,8 +212,19 @@ class memory_plan {
   void plan_slots(const layout& of);
   void plan_storage(const layout& of);
   void plan_transients(const layout& of);
+  [[nodiscard]] bool reduced_repeatedly() const noexcept;
+  [[nodiscard]] bool optimizer_goes_down() const noexcept;
+  void plan_cells(const layout& of);
+  void cut(const bucket& b, std::size_t index);
+  void choose_down(const layout& of);
+  void number_records(const layout& of);
+  void plan_blocks(const layout& of);
+  void plan_tiers(const layout& of);
+  [[nodiscard]] std::uint64_t bounce_bytes(const layout& of) const noexcept;
+  [[nodiscard]] std::uint64_t array_block(const cell& c, std::size_t array) const noexcept;
   void add(purpose what, std::size_t index, memory_account account, std::uint64_t payload,
            std::uint64_t padding = 0);
+  void add_optimizer(const bucket& b, std::size_t index);
   void add_shard(purpose what, std::size_t index, memory_account account, const bucket& b,
                  sharded_over over, std::uint64_t bytes_each);
 

@@ -4,6 +4,8 @@
 //
 // Plain values.
 
+#include <zero/partition/sharding_policy.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,6 +19,10 @@ enum class tier : unsigned char {
 };
 [[nodiscard]] const char* name_of(tier t) noexcept;
 
+// What records of a tier begin at multiples of and are transferred in: what offload's stores of
+// host memory and of a disk take. 1 for the device, which has no records.
+[[nodiscard]] std::uint64_t tier_alignment(tier t) noexcept;
+
 struct tiering {
   tier optimizer = tier::device;
   // Of the reduced shards, where gradients are sharded over just what the update walks; elsewhere
@@ -26,12 +32,13 @@ struct tiering {
   // Of the shards, where parameters are sharded like the optimizer states.
   tier parameters = tier::device;
   // The share of the bytes of optimizer states that goes down; 0 to 1. Cells are chosen so that
-  // after each of them what is down is as near to this share as whole cells allow.
+  // after each of them what is down is as near to this share as whole cells allow; a cell weighs
+  // what would rest of it below the device.
   double optimizer_ratio = 1.0;
   // Elements of a cell, at most: 2048 times a power of two.
   std::uint64_t cell_elements = std::uint64_t{1} << 17;
   // Cells of an update under way at a time, from reading to having been written; at least 2.
-  int depth = 6;
+  int depth = 8;
   // Records under way between a tier that must be read and the device, of either direction.
   int bounces = 4;
 
@@ -40,6 +47,18 @@ struct tiering {
            gradients.value_or(tier::device) != tier::device;
   }
 };
+
+// Whether parameters are sharded like the optimizer states, and gradients over just what an update
+// walks, which is the world: only then can they rest off the device. `policy` is resolved.
+[[nodiscard]] bool parameters_may_leave(const sharding_policy& policy) noexcept;
+[[nodiscard]] bool gradients_may_leave(const sharding_policy& policy) noexcept;
+// Where reduced gradients rest then, or the device.
+[[nodiscard]] tier gradient_tier(const tiering& tiers, const sharding_policy& policy) noexcept;
+
+// Throws invalid_argument, in one line: parameters off the device that are not sharded like the
+// optimizer states, gradients that were asked off the device and cannot be, a ratio outside 0 to 1,
+// cell_elements that are not as above, depth < 2, bounces < 1. `policy` is resolved.
+void check(const tiering& tiers, const sharding_policy& policy);
 
 inline constexpr std::size_t no_record = static_cast<std::size_t>(-1);
 

@@ -45,12 +45,14 @@ class out_of_memory : public error {
   std::uint64_t available;
 };
 
-// A system call failed. offset is the byte offset in path where it did, or 0. Of class resource
-// where disk, quota, descriptors or memory ran out, failure otherwise.
+// A system call failed. offset is the byte offset in path where it did, or 0. Without a class of
+// its own: resource where disk, quota, descriptors or memory ran out, failure otherwise.
 class io_error : public error {
  public:
   io_error(const std::string& operation, const std::string& path, int error_number,
            std::uint64_t offset = 0);
+  io_error(const std::string& operation, const std::string& path, int error_number,
+           std::uint64_t offset, error_class kind);
   int error_number;
   std::string path;
   std::uint64_t offset;

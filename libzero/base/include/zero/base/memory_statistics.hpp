@@ -1,7 +1,8 @@
 #pragma once
 // memory_statistics: bytes the library holds now and held at most, by account.
 //
-// Thread-safe. `peak()` is the highest sum of all accounts at one instant, not a sum of peaks.
+// Thread-safe. `peak()` is the highest sum at one instant of all accounts that are memory, not a
+// sum of peaks: what rests on a disk is in none.
 
 #include <array>
 #include <cstddef>
@@ -40,7 +41,7 @@ class memory_statistics {
  private:
   mutable std::mutex mutex_;
   memory_by_account current_{};
-  std::uint64_t sum_ = 0;
+  std::uint64_t sum_ = 0;  // without the disk
   std::uint64_t peak_ = 0;
   std::uint64_t allocations_ = 0;
 };

@@ -43,6 +43,20 @@ struct step_result {
   float loss_scale = 1.0F;     // that the gradients of this step carried
 };
 
+// What one rank moved between tiers since construction. On a CPU the device is the memory of the
+// rank's communicator.
+struct tier_report {
+  std::uint64_t host_to_device = 0;  // bytes
+  std::uint64_t device_to_host = 0;
+  std::uint64_t disk_read = 0;
+  std::uint64_t disk_written = 0;
+  // Seconds in which at least one transfer of the direction was under way, and those of the calling
+  // thread in fetch and spill: what was not hidden behind computing.
+  double disk_reading = 0.0;
+  double disk_writing = 0.0;
+  double exposed = 0.0;
+};
+
 // How the schedule was kept.
 struct schedule_report {
   std::uint64_t gathers = 0;     // calls of gather

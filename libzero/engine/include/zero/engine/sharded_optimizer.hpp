@@ -21,7 +21,9 @@
 #include <zero/engine/reports.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/communication_plan.hpp>
+#include <zero/partition/fit.hpp>
 #include <zero/partition/layout.hpp>
+#include <zero/partition/tier_traffic.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -193,14 +195,30 @@ class sharded_optimizer {
   // Of the communicator this was made with and of those split from it for groups of ranks. Blocks
   // until what this rank has queued is done, and throws what that failed with.
   [[nodiscard]] collectives::traffic traffic() const;
-  // Records the verbs on the compute lane, and what runs over the groups of ranks that were split
-  // off. nullptr stops. Blocks until what this rank has queued there is done.
+  // Of everything queued so far. Blocks until it is done, and throws what it failed with.
+  [[nodiscard]] tier_report tiers() const;
+  // What is not as one would wish of tiers (memory that could not be pinned, a disk without direct
+  // I/O), one sentence each, for printing once. Blocks as tiers() does.
+  [[nodiscard]] std::vector<std::string> notes() const;
+  // Records the verbs on the compute lane, moves between tiers on the copy lanes, and what runs
+  // over the groups of ranks that were split off. nullptr stops. Blocks until what this rank has
+  // queued there is done.
   void set_trace(trace_recorder* recorder) noexcept;
 
   // Bytes by class that a rank of such a run would hold, without allocating anything.
   [[nodiscard]] static memory_report predict(const partition::model_spec& model,
                                              const engine_options& options, int world_size,
                                              memory_place place = memory_place::host);
+  // What has to rest on a disk so that such a rank holds at most `budget` bytes; likewise. Puts
+  // what `may` be chosen in the place of options.tiers.
+  [[nodiscard]] static partition::fitted fit(const partition::model_spec& model,
+                                             const engine_options& options, int world_size,
+                                             const partition::free_tiers& may, std::uint64_t budget,
+                                             memory_place place = memory_place::host);
+  // What a rank moves between tiers in one step of `accumulate` micro-batches, likewise. tiers()
+  // grows by it in a step that keeps to the declared order and is not skipped.
+  [[nodiscard]] static partition::tier_traffic_plan predict_tier_traffic(
+      const partition::model_spec& model, const engine_options& options, int world_size);
   // The collective operations of one step of `accumulate` micro-batches that keeps to the
   // declared order, likewise; whether it is skipped makes no difference. traffic() grows by it.
   // options.node_ranks counts as it is: 0 is all ranks at once.

@@ -1,0 +1,191 @@
+// Wherever state rests the bits are the same, and every byte is where the plan says.
+
+#include "engine/toy_client.hpp"
+#include "support/run_ranks.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zero::testing {
+namespace {
+
+using partition::tier;
+
+std::string scratch() {
+  const char* given = std::getenv("TMPDIR");
+  return given != nullptr ? given : "/tmp";
+}
+
+toy_run base_run(const char* policy, dtype type = dtype::fp32) {
+  toy_run run;
+  run.type = type;
+  run.wide = 7;
+  run.steps = 3;
+  run.options.policy = partition::policy_of_name(policy, 2);
+  run.options.groups.resize(2);
+  run.options.groups[0].constants.weight_decay = 0.1F;
+  run.options.groups[1].learning_rate_factor = 0.5F;
+  run.options.clip_norm = 1.0;
+  run.options.disk_directory = scratch();
+  run.options.tiers.cell_elements = 2048;
+  return run;
+}
+
+toy_result train(int world, const toy_run& run) {
+  std::vector<toy_result> results(static_cast<std::size_t>(world));
+  run_ranks(world, [&](collectives::communicator& ranks) {
+    results[static_cast<std::size_t>(ranks.rank())] = train_toy(ranks, run);
+  });
+  for (const toy_result& r : results) {
+    EXPECT_EQ(r.digest, results[0].digest);
+    EXPECT_EQ(r.norms, results[0].norms);
+    EXPECT_EQ(r.memory.predicted, r.memory.measured);
+    EXPECT_EQ(r.memory.predicted_peak, r.memory.measured_peak);
+    EXPECT_EQ(r.allocations_after_first_step, r.allocations_at_end);
+  }
+  return std::move(results[0]);
+}
+
+std::string describe(const partition::tiering& t) {
+  return std::string("optimizer on ") + name_of(t.optimizer) + ", gradients " +
+         (t.gradients ? name_of(*t.gradients) : "with it") + ", parameters on " +
+         name_of(t.parameters) + ", ratio " + std::to_string(t.optimizer_ratio);
+}
+
+constexpr tier every_tier[] = {tier::device, tier::host, tier::disk};
+
+// All that `policy` allows, but for everything on the device.
+std::vector<partition::tiering> tierings(const std::string& policy) {
+  std::vector<partition::tiering> all;
+  const bool gradients = policy == "2" || policy == "3" || policy == "hpz" || policy == "hybrid1";
+  const bool parameters = policy == "3" || policy == "hpz" || policy == "hybrid";
+  for (const tier o : every_tier) {
+    for (const tier p : every_tier) {
+      if (p != tier::device && !parameters) continue;
+      std::vector<std::optional<tier>> choices{std::nullopt};
+      if (gradients) choices.insert(choices.end(), std::begin(every_tier), std::end(every_tier));
+      for (const auto& g : choices) {
+        partition::tiering t;
+        t.optimizer = o;
+        t.gradients = g;
+        t.parameters = p;
+        if (t.any()) all.push_back(t);
+      }
+    }
+  }
+  return all;
+}
+
+// `first` is run with everything on the device.
+void expect_same_everywhere(const std::string& policy, int world, const toy_run& first) {
+  const toy_result right = train(world, first);
+  for (const partition::tiering& chosen : tierings(policy)) {
+    toy_run run = first;
+    const std::uint64_t cell = run.options.tiers.cell_elements;
+    run.options.tiers = chosen;
+    run.options.tiers.cell_elements = cell;
+    const toy_result got = train(world, run);
+    EXPECT_EQ(to_hex(got.digest), to_hex(right.digest)) << policy << ": " << describe(chosen);
+    EXPECT_EQ(got.norms, right.norms) << policy << ": " << describe(chosen);
+    EXPECT_EQ(got.skipped, right.skipped) << policy << ": " << describe(chosen);
+  }
+}
+
+class tiers : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(worlds, tiers, ::testing::Values(1, 2, 3, 4));
+
+TEST_P(tiers, stages_in_fp32) {
+  for (const char* policy : {"0", "1", "2", "3"}) {
+    expect_same_everywhere(policy, GetParam(), base_run(policy));
+  }
+}
+
+TEST_P(tiers, stages_in_bf16_with_wide_and_narrow_gradients) {
+  for (const char* policy : {"0", "1", "2", "3"}) {
+    for (const gradient_storage kept : {gradient_storage::fp32, gradient_storage::same}) {
+      toy_run run = base_run(policy, dtype::bf16);
+      run.options.gradients = kept;
+      expect_same_everywhere(policy, GetParam(), run);
+    }
+  }
+}
+
+TEST_P(tiers, accumulation_with_either_policy) {
+  for (const char* policy : {"0", "2", "3"}) {
+    for (const reduce_at when : {reduce_at::micro_batch, reduce_at::boundary}) {
+      for (const dtype type : {dtype::fp32, dtype::bf16}) {
+        toy_run run = base_run(policy, type);
+        run.options.gradients =
+            type == dtype::bf16 ? gradient_storage::same : gradient_storage::fp32;
+        run.micro_batches = run.options.accumulate = 3;
+        run.options.reduction = when;
+        expect_same_everywhere(policy, GetParam(), run);
+      }
+    }
+  }
+}
+
+TEST_P(tiers, groups_of_ranks) {
+  if (GetParam() % 2 != 0) GTEST_SKIP() << "groups of 2 ranks do not divide " << GetParam();
+  for (const char* policy : {"hybrid", "hybrid1", "hpz"}) {
+    expect_same_everywhere(policy, GetParam(), base_run(policy));
+  }
+}
+
+TEST_P(tiers, shares_of_the_optimizer) {
+  for (const char* policy : {"0", "1", "3"}) {
+    const toy_result right = train(GetParam(), base_run(policy));
+    for (const double ratio : {0.0, 0.3, 0.7}) {
+      for (const tier t : {tier::host, tier::disk}) {
+        toy_run run = base_run(policy);
+        run.options.tiers.optimizer = t;
+        run.options.tiers.optimizer_ratio = ratio;
+        if (std::string(policy) == "3") run.options.tiers.parameters = t;
+        EXPECT_EQ(to_hex(train(GetParam(), run).digest), to_hex(right.digest))
+            << policy << ": " << describe(run.options.tiers);
+      }
+    }
+  }
+}
+
+TEST_P(tiers, prefetch_addressing_depth_and_evaluation) {
+  const toy_result right = train(GetParam(), base_run("3"));
+  for (const int prefetch : {0, 2, 9}) {
+    for (const addressing how : {addressing::slots, addressing::stable}) {
+      for (const int depth : {2, 5}) {
+        toy_run run = base_run("3");
+        run.options.tiers.optimizer = run.options.tiers.parameters = tier::disk;
+        run.options.tiers.depth = depth;
+        run.options.tiers.bounces = depth - 1;
+        run.options.prefetch = prefetch;
+        run.options.addressing = how;
+        run.evaluate_between = true;
+        EXPECT_EQ(to_hex(train(GetParam(), run).digest), to_hex(right.digest));
+      }
+    }
+  }
+}
+
+TEST_P(tiers, codes) {
+  for (const int accumulate : {1, 2}) {
+    toy_run run = base_run("3", dtype::bf16);
+    run.options.quantized_gather = 8;
+    run.options.quantized_reduce = 8;
+    run.micro_batches = run.options.accumulate = accumulate;
+    if (GetParam() == 1) run.options.quantized_gather = run.options.quantized_reduce = 0;
+    expect_same_everywhere("3", GetParam(), run);
+  }
+}
+
+TEST_P(tiers, a_step_that_is_not_finite_changes_nothing) {
+  toy_run run = base_run("3");
+  run.bad_step = 1;
+  expect_same_everywhere("3", GetParam(), run);
+}
+
+}  // namespace
+}  // namespace zero::testing

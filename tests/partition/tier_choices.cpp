@@ -1,0 +1,58 @@
+#include "tier_choices.hpp"
+
+#include <gtest/gtest.h>
+
+namespace zero::partition::testing {
+namespace {
+
+parameter_spec parameter(const std::string& name, std::uint64_t count, dtype type,
+                         bool trainable = true) {
+  parameter_spec p;
+  p.name = name;
+  p.shape = {count};
+  p.type = type;
+  p.trainable = trainable;
+  return p;
+}
+
+}  // namespace
+
+model_spec odd_model(dtype type) {
+  return {{{"first", {parameter("a", 10007, type), parameter("frozen", 3001, type, false)}},
+           {"second", {parameter("b", 7, type), parameter("norm", 4099, dtype::fp32)}},
+           {"third", {parameter("c", 20011, type)}}}};
+}
+
+layout odd_layout(dtype type, int world, std::uint64_t resident) {
+  layout_options how;
+  how.world_size = world;
+  how.resident_bytes = resident;
+  return {odd_model(type), how};
+}
+
+std::map<place, allocation> by_place(const memory_plan& plan) {
+  std::map<place, allocation> found;
+  for (const allocation& a : plan.allocations()) {
+    EXPECT_TRUE(found.emplace(place{a.what, a.index}, a).second);
+  }
+  return found;
+}
+
+plan_options tier_choice::options() const {
+  plan_options o;
+  o.policy = policy_of_name(row, world % 2 == 0 ? 2 : 1);
+  o.wide_gradients = wide;
+  o.reductions = reductions;
+  o.keep_gradients = keep;
+  o.tiers = tiers;
+  return o;
+}
+std::string tier_choice::text() const {
+  return row + " x" + std::to_string(world) + (type == dtype::fp32 ? " fp32" : " bf16") +
+         (wide ? " wide" : "") + " reductions " + std::to_string(reductions) +
+         (keep ? " kept" : "") + " optimizer " + name_of(tiers.optimizer) + " gradients " +
+         (tiers.gradients ? name_of(*tiers.gradients) : "-") + " parameters " +
+         name_of(tiers.parameters) + " ratio " + std::to_string(tiers.optimizer_ratio);
+}
+
+}  // namespace zero::partition::testing
