@@ -22,8 +22,8 @@ constexpr std::array<shape, 7> smaller{{{1U << 16U, 8, 4},
                                         {1U << 15U, 6, 4},
                                         {1U << 15U, 4, 2},
                                         {1U << 14U, 4, 2},
-                                        {1U << 14U, 3, 1},
-                                        {1U << 14U, 2, 1}}};
+                                        {1U << 14U, 3, 2},
+                                        {1U << 14U, 2, 2}}};
 
 // What may rest where, from what leaves least on the device last.
 std::vector<tiering> choices(const tiering& given, const sharding_policy& policy,

@@ -260,6 +260,19 @@ TEST(tier_lane, gives_up_queuing_where_nothing_ends) {
   }
 }
 
+TEST(tier_lane, waits_as_long_as_something_ends) {
+  host_copier copies;
+  workplace w(copies, patiently, 1s);
+  const amendment slow = [](const void*, std::byte*, std::size_t) {
+    std::this_thread::sleep_for(125ms);
+  };
+  completion last;
+  for (int i = 0; i < 12; ++i) {
+    last = w.lane->amend(host(w.memory.get()), 1, slow, w.host_tier, 0, 0);
+  }
+  EXPECT_NO_THROW(last.wait());  // for 1.5 seconds
+}
+
 TEST(tier_lane, keeps_what_a_copier_throws) {
   for (const copy_way way : {copy_way::up, copy_way::down}) {
     for (std::uint64_t good = 0; good < 6; ++good) {

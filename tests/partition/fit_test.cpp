@@ -30,7 +30,7 @@ struct option {
 
 const std::vector<std::tuple<std::uint64_t, int, int>> shapes{
     {131072, 8, 4}, {65536, 8, 4}, {32768, 8, 4}, {32768, 6, 4},
-    {32768, 4, 2},  {16384, 4, 2}, {16384, 3, 1}, {16384, 2, 1}};
+    {32768, 4, 2},  {16384, 4, 2}, {16384, 3, 2}, {16384, 2, 2}};
 
 // All choices of what may rest on a disk that stage 3 allows, each class on its own.
 std::vector<option> all_options(const layout& of, const plan_options& base, const free_tiers& may) {
@@ -229,11 +229,11 @@ TEST(fit, shrinks_nothing_that_is_smaller_already_and_refuses_what_plans_refuse)
   base.tiers.optimizer = tier::disk;
   base.tiers.cell_elements = 4096;
   base.tiers.depth = 2;
-  base.tiers.bounces = 1;
+  base.tiers.bounces = 2;
   const fitted found = fit(of, base, 0, {});
   EXPECT_EQ(found.tiers.cell_elements, 4096U);
   EXPECT_EQ(found.tiers.depth, 2);
-  EXPECT_EQ(found.tiers.bounces, 1);
+  EXPECT_EQ(found.tiers.bounces, 2);
   base.policy = policy_of_name("2");
   base.tiers.parameters = tier::disk;
   EXPECT_THROW((void)fit(of, base, 0, {}), invalid_argument);

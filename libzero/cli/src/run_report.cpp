@@ -234,6 +234,8 @@ json run_line(const finished_run& run) {
   line["quantize_gather"] = gathers ? o.quantize_gather : 0;
   line["quantize_reduce"] = world > 1 ? o.quantize_reduce : 0;
   line["optimizer"] = name_of(o.optimizer);
+  line["optimizer_states"] = name_of(o.formats.states);
+  line["master"] = name_of(o.formats.master);
   line["accumulate"] = o.accumulate;
   line["batch"] = o.batch;
   line["sequence"] = sequence;

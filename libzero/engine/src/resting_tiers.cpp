@@ -105,6 +105,7 @@ void resting_tiers::make_store(tier_class of, const partition::memory_plan& plan
       offload::swap_file file(options.disk_directory);
       offload::record_store_options how;
       how.label = "rank " + std::to_string(rank) + "'s " + class_names[index];
+      how.deadline = options.disk_deadline;
       store = std::make_unique<offload::disk_tier>(
           options.make_disk ? options.make_disk() : offload::make_disk_engine(), std::move(file),
           records, how);
