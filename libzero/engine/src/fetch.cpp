@@ -131,10 +131,9 @@ void sharded_optimizer::state::fetch_cell_gradient(const partition::cell& c, cel
     const const_typed_span above = b.update_source.part(c.begin, c.count);
     area.lowered = lane.copy(above.data, area.gradient.data, bytes, copy_way::down, unit);
   } else {
-    area.fetched =
-        lane.fetch(*tiers.store(tier_class::gradients), c.gradient_record,
-                   {area.gradient.data, c.down ? memory_place::host : memory_place::device}, bytes,
-                   unit);
+    area.fetched = lane.fetch(
+        *tiers.store(tier_class::gradients), c.gradient_record,
+        {area.gradient.data, c.down ? memory_place::host : memory_place::device}, bytes, unit);
   }
 }
 
