@@ -60,6 +60,9 @@ descriptor open_swap_directory(const std::string& given) {
   struct stat found {};
   // O_PATH with O_NOFOLLOW opens a link itself, so that a link can be told from another thing.
   descriptor place(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!place && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO)) {
+    throw io_error("[offload.swap_file] looking at", given, errno, 0, error_class::resource);
+  }
   if (!place) refuse(given, std::string("cannot be had: ") + std::strerror(errno));
   if (fstat(place.number(), &found) != 0) {
     throw io_error("[offload.swap_file] looking at", given, errno, 0, error_class::resource);

@@ -14,32 +14,53 @@
 
 namespace zero::testing {
 
-// What the body returned; "threw: ..." if it did not. Empty: it was killed.
-inline std::string in_child(const std::function<std::string()>& body) {
-  int ends[2];
-  if (pipe(ends) != 0) return "no pipe";
-  std::fflush(nullptr);
-  const pid_t child = fork();
-  if (child == 0) {
-    std::string said;
-    try {
-      said = body();
-    } catch (const std::exception& thrown) {
-      said = std::string("threw: ") + thrown.what();
+// Runs its body from construction on.
+class speaking_child {
+ public:
+  explicit speaking_child(const std::function<std::string()>& body) {
+    int ends[2];
+    if (pipe(ends) != 0) return;
+    std::fflush(nullptr);
+    child_ = fork();
+    if (child_ == 0) {
+      std::string said;
+      try {
+        said = body();
+      } catch (const std::exception& thrown) {
+        said = std::string("threw: ") + thrown.what();
+      }
+      const ssize_t written = write(ends[1], said.data(), said.size());
+      _exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
     }
-    const ssize_t written = write(ends[1], said.data(), said.size());
-    _exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
+    close(ends[1]);
+    end_ = ends[0];
   }
-  close(ends[1]);
-  std::string said;
-  char part[512];
-  for (ssize_t n = 0; (n = read(ends[0], part, sizeof(part))) > 0;) {
-    said.append(part, static_cast<std::size_t>(n));
+  speaking_child(const speaking_child&) = delete;
+  speaking_child& operator=(const speaking_child&) = delete;
+  ~speaking_child() { static_cast<void>(said()); }
+
+  // What the body returned; "threw: ..." if it did not. Empty: it was killed. Waits for its end.
+  [[nodiscard]] std::string said() {
+    if (end_ < 0) return said_;
+    char part[512];
+    for (ssize_t n = 0; (n = read(end_, part, sizeof(part))) > 0;) {
+      said_.append(part, static_cast<std::size_t>(n));
+    }
+    close(end_);
+    end_ = -1;
+    int status = 0;
+    waitpid(child_, &status, 0);
+    return said_;
   }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return said;
+
+ private:
+  pid_t child_ = 0;
+  int end_ = -1;
+  std::string said_;
+};
+
+inline std::string in_child(const std::function<std::string()>& body) {
+  return speaking_child(body).said();
 }
 
 // A child that goes on until it is killed; it says when it has begun.
