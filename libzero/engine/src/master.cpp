@@ -39,6 +39,7 @@ void sharded_optimizer::state::initialize(const fill_function& fill) {
     publish(index);
   }
   wait_published();
+  read_cell = no_record;  // its block held what was filled
 }
 
 // Parameters that rest off the device are made in a slot, which nobody uses now.
@@ -71,6 +72,8 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
             .wait();
       }
     } else {
+      // States begin at zero, whatever they were before, as those that are down do.
+      if (b.shape->trainable) work.clear({arrays, plan.array_bytes(c), dtype::byte});
       fill_cell(c, arrays, parameters.part(c.begin, c.count), fill);
     }
   }
@@ -182,8 +185,6 @@ typed_span sharded_optimizer::state::parameters_to_read(std::size_t index) {
   const bucket_storage& b = buckets[index];
   if (b.plan->parameter_tier == tier::device) return parameters_over(index, b.plan->parameters);
   if (read_bucket != index) {
-    wait_gathered();
-    forget_gathered();
     read_parameters = free_slot(index);
     fetch_parameters(index, read_parameters).wait();
     read_bucket = index;
@@ -290,6 +291,12 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
 
 void sharded_optimizer::state::visit_master(const take_function& take) {
   wait_published();
+  if (plan.tier_of(tier_class::parameters) != tier::device) {
+    // They are read through slots: on every rank, though some may find nothing of theirs to read.
+    expect_none_held("stream_master");
+    wait_gathered();
+    forget_gathered();
+  }
   const std::uint64_t cell = plan.tiers().any() ? plan.tiers().cell_elements : chunk_elements;
   for (const partition::placement& p : layout.parameters()) {
     if (p.storage != p.index || p.bucket == partition::no_bucket) continue;

@@ -57,6 +57,8 @@ resting_tiers::resting_tiers(const partition::memory_plan& plan, const engine_op
   lane.bounce_bytes = lane.bounces > 0 ? bounce_.size() / lane.bounces : 0;
   // A whole unit can be asked for at once.
   lane.depth = std::max<std::size_t>(64, 4 * plan.cells().size());
+  // A store may take twice its deadline until it says that a transfer is late.
+  lane.deadline = std::max(lane.deadline, 3 * options.disk_deadline);
   lane_ = std::make_unique<offload::tier_lane>(*copier_, lane);
   for (const auto& store : stores_) {
     if (store == nullptr) continue;
