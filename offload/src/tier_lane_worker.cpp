@@ -25,14 +25,16 @@ tier_lane::worker::~worker() {
   thread_.join();  // stores and copier bound how long a transfer takes
 }
 
-// Blocks for a deadline at most; throws the first error, which may be that it has passed.
-template <typename Condition>
-void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, const place& what,
-                              Condition over) {
-  const bool in_time =
-      changed_.wait_for(lock, deadline_, [&] { return error_ != nullptr || over(); });
-  if (!in_time) {
-    const move_request& late = what.m.what;
+// Blocks until it is over, as long as moves end; throws the first error, which may be that for a
+// deadline none has. find() says what is waited for.
+template <typename Find, typename Condition>
+void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, Find find, Condition over) {
+  while (error_ == nullptr && !over()) {
+    const std::uint64_t seen = ends_;
+    const bool in_time = changed_.wait_for(
+        lock, deadline_, [&] { return error_ != nullptr || over() || ends_ != seen; });
+    if (in_time) continue;
+    const move_request& late = find().m.what;
     error_ = std::make_exception_ptr(
         io_error("[offload.tier_lane] waiting for " + mover::name_of(late),
                  late.store != nullptr ? late.store->name() : "device", ETIMEDOUT));
@@ -46,7 +48,9 @@ void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, const place& w
 completion tier_lane::worker::queue(const move_request& what) {
   mover_.check(what);
   std::unique_lock<std::mutex> lock(mutex_);
-  await(lock, at(ended_), [&] { return queued_ - ended_ < ring_.size(); });
+  await(
+      lock, [&]() -> place& { return at(ended_); },
+      [&] { return queued_ - ended_ < ring_.size(); });
   place& p = at(queued_++);
   p.m.what = what;
   p.m.now = move::step::waiting;
@@ -62,19 +66,19 @@ void tier_lane::worker::wait(tickets& side, std::uint64_t ticket) {
   const auto over = [&] { return side.done.load(std::memory_order_acquire) >= ticket; };
   if (over() && !failed_.load(std::memory_order_acquire)) return;
   std::unique_lock<std::mutex> lock(mutex_);
-  std::uint64_t number = ended_;
-  while (number < queued_ && (at(number).side != &side || at(number).ticket != ticket)) ++number;
-  await(lock, at(number), over);
+  const auto find = [&]() -> place& {
+    std::uint64_t number = ended_;
+    while (at(number).side != &side || at(number).ticket != ticket) ++number;
+    return at(number);
+  };
+  await(lock, find, over);
 }
 
 void tier_lane::worker::drain() {
   std::unique_lock<std::mutex> lock(mutex_);
   const std::uint64_t all = queued_;
-  if (error_ != nullptr) std::rethrow_exception(error_);
-  while (ended_ < all) {
-    const std::uint64_t next = ended_;
-    await(lock, at(next), [&] { return ended_ > next; });
-  }
+  await(
+      lock, [&]() -> place& { return at(ended_); }, [&] { return ended_ >= all; });
 }
 
 // ---- the lane's thread -------------------------------------------------------------------------
@@ -178,6 +182,7 @@ void tier_lane::worker::publish() {
     }
     while (first_ < begun_ && at(first_).m.now == move::step::finished) ++first_;
     ended_ = first_;
+    ++ends_;
   }
   changed_.notify_all();
 }

@@ -59,8 +59,8 @@ class tier_lane::worker {
   };
 
   [[nodiscard]] place& at(std::uint64_t number) noexcept { return ring_[number % ring_.size()]; }
-  template <typename Condition>
-  void await(std::unique_lock<std::mutex>& lock, const place& what, Condition over);
+  template <typename Find, typename Condition>
+  void await(std::unique_lock<std::mutex>& lock, Find find, Condition over);
   void wait(tickets& side, std::uint64_t ticket);
 
   // Of the lane's thread.
@@ -86,6 +86,7 @@ class tier_lane::worker {
   std::condition_variable changed_;  // moves have ended
   std::uint64_t queued_ = 0;
   std::uint64_t ended_ = 0;
+  std::uint64_t ends_ = 0;  // how often a move has ended
   bool stop_ = false;
   std::exception_ptr error_;  // the first
 

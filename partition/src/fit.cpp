@@ -17,12 +17,13 @@ struct shape {
 
 // Small cells cost a disk less than few of them under way do, as long as a record is some hundred
 // KiB, which 2^15 elements with their states are.
-constexpr std::array<shape, 6> smaller{{{1U << 16U, 6, 4},
+constexpr std::array<shape, 7> smaller{{{1U << 16U, 8, 4},
+                                        {1U << 15U, 8, 4},
                                         {1U << 15U, 6, 4},
                                         {1U << 15U, 4, 2},
                                         {1U << 14U, 4, 2},
-                                        {1U << 14U, 3, 1},
-                                        {1U << 14U, 2, 1}}};
+                                        {1U << 14U, 3, 2},
+                                        {1U << 14U, 2, 2}}};
 
 // What may rest where, from what leaves least on the device last.
 std::vector<tiering> choices(const tiering& given, const sharding_policy& policy,
@@ -53,6 +54,17 @@ std::vector<tiering> choices(const tiering& given, const sharding_policy& policy
   return order;
 }
 
+// What a rank holds beside optimizer states: no share of them that goes down leaves less.
+std::uint64_t beside_optimizer(const layout& of, plan_options options, const tiering& tiers) {
+  options.tiers = tiers;
+  const memory_plan plan(of, std::move(options));
+  std::uint64_t bytes = plan.peak();
+  for (const allocation& a : plan.allocations()) {
+    if (a.what == purpose::optimizer) bytes -= a.payload + a.padding;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 fitted fit(const layout& of, const plan_options& options, std::uint64_t budget,
@@ -73,9 +85,14 @@ fitted fit(const layout& of, const plan_options& options, std::uint64_t budget,
   for (const tiering& tiers : order) {
     if (settles(tiers)) return best;
   }
+  const bool shares = may.optimizer && may.ratio;
+  const std::uint64_t beside = shares ? beside_optimizer(of, options, order.front()) : 0;
   for (const shape& s : smaller) {
+    // Then no share takes less than the least so far, which does not fit.
+    const bool whole = shares && beside >= best.bytes;
     for (tiering tiers : order) {
       if (!tiers.any()) continue;  // has no cells under way
+      if (whole && tiers.optimizer_ratio < 1) continue;
       tiers.cell_elements = std::min(tiers.cell_elements, s.cell_elements);
       tiers.depth = std::min(tiers.depth, s.depth);
       tiers.bounces = std::min(tiers.bounces, s.bounces);

@@ -77,8 +77,8 @@ void check(const tiering& tiers, const sharding_policy& policy) {
   if (tiers.depth < 2) {
     refuse(std::to_string(tiers.depth) + " cells under way: at least 2 are needed");
   }
-  if (tiers.bounces < 1) {
-    refuse(std::to_string(tiers.bounces) + " bounces: at least 1 is needed");
+  if (tiers.bounces < 2) {
+    refuse(std::to_string(tiers.bounces) + " bounces: at least 2 are needed");
   }
 }
 

@@ -160,7 +160,7 @@ TEST_P(tiers, prefetch_addressing_depth_and_evaluation) {
         toy_run run = base_run("3");
         run.options.tiers.optimizer = run.options.tiers.parameters = tier::disk;
         run.options.tiers.depth = depth;
-        run.options.tiers.bounces = depth - 1;
+        run.options.tiers.bounces = depth;
         run.options.prefetch = prefetch;
         run.options.addressing = how;
         run.evaluate_between = true;

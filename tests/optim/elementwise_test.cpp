@@ -193,6 +193,27 @@ TEST(sum_of_squares, equals_the_reference_over_many_blocks) {
   }
 }
 
+// Cut into runs of 2^k blocks, the last one shorter: sums of the runs joined are the whole's.
+TEST(sum_of_squares, of_runs_can_be_joined) {
+  std::mt19937_64 random(8);
+  constexpr std::size_t block = 2048;
+  for (const std::size_t count :
+       {std::size_t{0}, std::size_t{1}, block, 3 * block, 37 * block + 5}) {
+    std::vector<float> values(count);
+    for (float& v : values) v = std::ldexp(normal_value(random), static_cast<int>(random() % 8));
+    const double whole = optim::sum_of_squares({values.data(), count, dtype::fp32});
+    for (std::size_t run = block; run <= 64 * block; run *= 2) {
+      std::vector<double> sums;
+      for (std::size_t begin = 0; begin < count; begin += run) {
+        const std::size_t n = std::min(run, count - begin);
+        sums.push_back(optim::sum_of_squares({values.data() + begin, n, dtype::fp32}));
+      }
+      EXPECT_EQ(optim::join_sums_of_squares(sums), whole) << count << " in runs of " << run;
+    }
+  }
+  EXPECT_EQ(optim::join_sums_of_squares({}), 0.0);
+}
+
 TEST(sum_of_squares, is_not_finite_exactly_when_an_element_is_not) {
   const float infinity = std::numeric_limits<float>::infinity();
   for_each_target([&] {

@@ -155,7 +155,8 @@ TEST(packed_bits, what_lies_between_runs_stays) {
       const int magnitude = squares ? 0xff : 0x7f;
       for (const std::size_t b : {1, 17}) {
         for (std::size_t i = b * 132; i < b * 132 + 128; ++i) {
-          if (inside(b * 128 + i - b * 132) || (before.state[s].data()[i] & magnitude) != 0) continue;
+          if (inside(b * 128 + i - b * 132) || (before.state[s].data()[i] & magnitude) != 0)
+            continue;
           ASSERT_EQ(problem.state[s].data()[i] & magnitude, 0);
         }
       }

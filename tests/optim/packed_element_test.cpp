@@ -235,7 +235,7 @@ constexpr code_kind kinds[] = {code_kind::signed_values, code_kind::squares};
 
 int codes_of(code_kind kind) { return kind == code_kind::squares ? 256 : 128; }
 
-// What README.md says a code means: multiples of the unit up to 15, then 8 numbers a binade.
+// What formats.md says a code means: multiples of the unit up to 15, then 8 numbers a binade.
 long double meaning(int number, long double unit) {
   if (number < 8) return number * unit;
   return static_cast<long double>(8 + number % 8) * std::ldexp(unit, number / 8 - 1);

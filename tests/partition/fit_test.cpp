@@ -29,8 +29,8 @@ struct option {
 };
 
 const std::vector<std::tuple<std::uint64_t, int, int>> shapes{
-    {131072, 6, 4}, {65536, 6, 4}, {32768, 6, 4}, {32768, 4, 2},
-    {16384, 4, 2},  {16384, 3, 1}, {16384, 2, 1}};
+    {131072, 8, 4}, {65536, 8, 4}, {32768, 8, 4}, {32768, 6, 4},
+    {32768, 4, 2},  {16384, 4, 2}, {16384, 3, 2}, {16384, 2, 2}};
 
 // All choices of what may rest on a disk that stage 3 allows, each class on its own.
 std::vector<option> all_options(const layout& of, const plan_options& base, const free_tiers& may) {
@@ -72,7 +72,8 @@ tier gradients_of(const tiering& tiers) {
   return gradient_tier(tiers, resolved(policy_of_name("3"), 2));
 }
 
-void expect_the_first_that_fits(const layout& of, const plan_options& base, const free_tiers& may) {
+void expect_the_first_that_fits(const layout& of, const plan_options& base, const free_tiers& may,
+                                std::size_t kinds = 3) {
   const std::vector<option> all = all_options(of, base, may);
   std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t most = 0;
@@ -104,7 +105,7 @@ void expect_the_first_that_fits(const layout& of, const plan_options& base, cons
                 std::tie(first->tiers.cell_elements, first->tiers.depth, first->tiers.bounces));
     }
   }
-  EXPECT_GE(chosen.size(), 3U);
+  EXPECT_GE(chosen.size(), kinds);
   // The smallest budget that would do does, and no smaller one.
   EXPECT_TRUE(fit(of, base, least, may).fits);
   const fitted refused = fit(of, base, least - 1, may);
@@ -165,6 +166,26 @@ TEST(fit, keeps_what_was_chosen) {
   EXPECT_EQ(half.tiers.optimizer_ratio, 0.5);
 }
 
+// Of a model so small that what tiers need themselves is most of it, on the host and apart from it.
+TEST(fit, of_small_models_is_no_other) {
+  for (const int world : {1, 2, 3}) {
+    for (const bool apart : {false, true}) {
+      for (const std::uint64_t elements : {20011U, 70001U, 300007U}) {
+        parameter_spec p;
+        p.name = "w";
+        p.shape = {elements};
+        layout_options how;
+        how.world_size = world;
+        const layout of({{{"u", {p}}}}, how);
+        plan_options base;
+        base.policy = policy_of_name("3");
+        base.apart_from_host = apart;
+        expect_the_first_that_fits(of, base, {true, true, true, true}, 1);
+      }
+    }
+  }
+}
+
 // Host memory counts against the budget like the device's.
 TEST(fit, what_rests_on_the_host_stays_there_and_counts) {
   const layout of = deep(dtype::fp32, 2);
@@ -208,11 +229,11 @@ TEST(fit, shrinks_nothing_that_is_smaller_already_and_refuses_what_plans_refuse)
   base.tiers.optimizer = tier::disk;
   base.tiers.cell_elements = 4096;
   base.tiers.depth = 2;
-  base.tiers.bounces = 1;
+  base.tiers.bounces = 2;
   const fitted found = fit(of, base, 0, {});
   EXPECT_EQ(found.tiers.cell_elements, 4096U);
   EXPECT_EQ(found.tiers.depth, 2);
-  EXPECT_EQ(found.tiers.bounces, 1);
+  EXPECT_EQ(found.tiers.bounces, 2);
   base.policy = policy_of_name("2");
   base.tiers.parameters = tier::disk;
   EXPECT_THROW((void)fit(of, base, 0, {}), invalid_argument);

@@ -44,13 +44,15 @@ plan_options tier_choice::options() const {
   o.wide_gradients = wide;
   o.reductions = reductions;
   o.keep_gradients = keep;
+  o.apart_from_host = apart;
   o.tiers = tiers;
   return o;
 }
 std::string tier_choice::text() const {
   return row + " x" + std::to_string(world) + (type == dtype::fp32 ? " fp32" : " bf16") +
          (wide ? " wide" : "") + " reductions " + std::to_string(reductions) +
-         (keep ? " kept" : "") + " optimizer " + name_of(tiers.optimizer) + " gradients " +
+         (keep ? " kept" : "") + (apart ? " apart" : "") + " optimizer " +
+         name_of(tiers.optimizer) + " gradients " +
          (tiers.gradients ? name_of(*tiers.gradients) : "-") + " parameters " +
          name_of(tiers.parameters) + " ratio " + std::to_string(tiers.optimizer_ratio);
 }

@@ -25,6 +25,7 @@ struct tier_choice {
   bool wide = true;
   int reductions = 1;
   bool keep = false;
+  bool apart = true;  // the device's memory from the host's
   tiering tiers = {};
 
   [[nodiscard]] plan_options options() const;

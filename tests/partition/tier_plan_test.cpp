@@ -172,7 +172,7 @@ TEST(tier_plan, refuses_what_cannot_be) {
     expect_named("cells of", [&](plan_options& o) { o.tiers.cell_elements = elements; });
   }
   expect_named("under way", [](plan_options& o) { o.tiers.depth = 1; });
-  expect_named("bounces", [](plan_options& o) { o.tiers.bounces = 0; });
+  expect_named("bounces", [](plan_options& o) { o.tiers.bounces = 1; });
 
   layout_options fine;
   fine.alignment = 64;

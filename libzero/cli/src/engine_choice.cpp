@@ -53,6 +53,8 @@ engine_options engine_options_of(const train_options& options) {
   engine.quantized_reduce = o.quantize_reduce;
   if (o.quantize_reduce > 0) engine.node_ranks = o.shard_group.value_or(0);
   engine.algorithm = o.optimizer;
+  engine.formats = o.formats;
+  engine.rounding_seed = o.seed;
   engine.groups = groups_of(o);
   engine.clip_norm = o.clip_norm;
   engine.loss_scale = loss_scale_of(o);

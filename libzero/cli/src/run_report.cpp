@@ -95,6 +95,17 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
   }
 }
 
+// All ranks' writes, at the pace of this run: what a drive's endurance is told in.
+void add_wear(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
+  constexpr double seconds_of_day = 86400.0;
+  std::uint64_t written = 0;
+  for (const rank_figures& own : ranks) written += own.tiers.disk_written;
+  written /= steps;
+  const auto median = line.at("step_seconds").at("median").get<double>();
+  line["disk_wear"] = {{"written_per_step", written},
+                       {"written_per_day", static_cast<double>(written) * seconds_of_day / median}};
+}
+
 // Every option by its name as it would be given, so that a run can be repeated from its report.
 void add_options_given(json& line, const train_options& options) {
   train_options copy = options;
@@ -223,6 +234,8 @@ json run_line(const finished_run& run) {
   line["quantize_gather"] = gathers ? o.quantize_gather : 0;
   line["quantize_reduce"] = world > 1 ? o.quantize_reduce : 0;
   line["optimizer"] = name_of(o.optimizer);
+  line["optimizer_states"] = name_of(o.formats.states);
+  line["master"] = name_of(o.formats.master);
   line["accumulate"] = o.accumulate;
   line["batch"] = o.batch;
   line["sequence"] = sequence;
@@ -232,6 +245,7 @@ json run_line(const finished_run& run) {
   add_device(line, run);
   line["parameters_digest"] = run.parameters_digest;
   add_figures(line, run.ranks, run.steps.size());
+  add_wear(line, run.ranks, run.steps.size());
   for (std::size_t i = 0; i < phase_count; ++i) {
     line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
   }

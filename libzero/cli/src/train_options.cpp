@@ -105,6 +105,17 @@ void add_arithmetic(option_set& set, common_options& o) {
   set.add(choice("optimizer", "update rule", o.optimizer,
                  named({algorithm::adamw, algorithm::adam, algorithm::sgd, algorithm::lion,
                         algorithm::adagrad})));
+  using optim::master_format;
+  using optim::state_format;
+  set.add(choice("optimizer-states", "what moments rest in; other than fp32 rounds stochastically",
+                 o.formats.states,
+                 named({state_format::fp32, state_format::bf16, state_format::block8})));
+  set.add(
+      choice("master",
+             "what keeps 16-bit parameters exact: fp32 weights apart, 16 bits more beside bf16, "
+             "or nothing but stochastic rounding",
+             o.formats.master,
+             named({master_format::fp32, master_format::remainder, master_format::none})));
   set.add(real("learning-rate", "RATE", "highest learning rate", o.learning_rate, at_least_zero()));
   set.add(choice("schedule", "how the learning rate falls after the warm-up", o.schedule,
                  named({decay_shape::constant, decay_shape::linear, decay_shape::cosine})));
@@ -290,6 +301,11 @@ void check(const common_options& o, int ranks) {
     throw invalid_argument(
         fmt::format("--sequence {} is not accepted; expected at most {}, the context of the model",
                     sequence_of(o, model), model.context));
+  }
+  if (o.dtype == dtype::fp16 && o.formats.master == optim::master_format::remainder) {
+    throw invalid_argument(
+        "--master remainder is not accepted with --dtype fp16; only bf16 and 16 bits more are an "
+        "fp32 weight");
   }
   if (o.batch < ranks) {
     throw invalid_argument(fmt::format(

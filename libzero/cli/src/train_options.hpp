@@ -9,6 +9,7 @@
 
 #include <zero/base/dtype.hpp>
 #include <zero/engine/options.hpp>
+#include <zero/optim/formats.hpp>
 #include <zero/optim/rule.hpp>
 #include <zero/optim/schedule.hpp>
 #include <zero/partition/layout.hpp>
@@ -53,6 +54,7 @@ struct common_options {
   int quantize_gather = 0;  // bits of codes; 0: none
   int quantize_reduce = 0;
   optim::algorithm optimizer = optim::algorithm::adamw;
+  optim::optimizer_formats formats;
   double learning_rate = 3e-4;
   optim::decay_shape schedule = optim::decay_shape::cosine;
   std::optional<int> warmup_steps;  // default a fifth of the steps, at most 100

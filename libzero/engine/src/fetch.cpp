@@ -32,10 +32,9 @@ bool sharded_optimizer::state::tiered(std::size_t index) const noexcept {
          plan.tiers().optimizer_ratio > 0.0;
 }
 
-// An fp32 parameter without a master apart is its own; fewer bits than a master has are continued
-// by it.
+// An fp32 parameter without a master apart is its own, and 16 bits are continued by a remainder.
 bool sharded_optimizer::state::reads_parameter(const partition::cell& c) const noexcept {
-  return !c.master;
+  return !c.master || packed_master(c);
 }
 
 void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) const noexcept {

@@ -5,6 +5,7 @@
 #include <zero/base/error.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace zero {
@@ -87,13 +88,20 @@ void sharded_optimizer::state::adopt_masters(std::size_t index, const typed_span
     const typed_span part = written.part(c.begin, c.count);
     std::byte* const arrays = optimizer_to_read(number);
     auto* const master = reinterpret_cast<float*>(arrays + plan.array_offset(c, 0));
-    if (!c.down) {
+    if (packed_master(c)) {  // what was written is all of the weight
+      const std::size_t bytes = c.count * 2;
+      if (!c.down) {
+        work.clear({master, bytes, dtype::byte});
+        continue;
+      }
+      std::memset(master, 0, bytes);
+    } else if (!c.down) {
       work.adopt(part, master);
       continue;
     }
     // Through the staging's twin on the host, since the host has the master weights.
     const std::uint64_t at_once = partition::staging_bytes / sizeof(float);
-    for (std::uint64_t done = 0; done < c.count; done += at_once) {
+    for (std::uint64_t done = 0; done < c.count && !packed_master(c); done += at_once) {
       const typed_span some = part.part(done, std::min(at_once, c.count - done));
       work.read(some.data, host_values(), some.bytes());
       queue.record().wait();

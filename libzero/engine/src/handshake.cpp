@@ -54,6 +54,9 @@ void describe(const engine_options& o, lines& out) {
     for (const double v : values) text += " " + exact(v);
     out.push_back(text);
   }
+  out.push_back(std::string("optimizer states in ") + name_of(o.formats.states));
+  out.push_back(std::string("master weights in ") + name_of(o.formats.master));
+  out.push_back(line("seed of rounding", static_cast<double>(o.rounding_seed)));
   out.push_back(line("clip norm", o.clip_norm));
   out.push_back(line("initial loss scale", o.loss_scale.initial));
   out.push_back(line("dynamic loss scale", o.loss_scale.dynamic));

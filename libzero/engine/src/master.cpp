@@ -2,6 +2,7 @@
 
 #include "state.hpp"
 
+#include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 
 #include <algorithm>
@@ -18,6 +19,8 @@ using partition::tier_class;
 namespace {
 
 constexpr std::uint64_t chunk_elements = partition::staging_bytes / sizeof(float);
+// Of what is read at a time, so that the whole blocks it lies in fit the staging.
+constexpr std::uint64_t read_elements = chunk_elements - 2 * optim::format_block;
 
 // Whose shard a rank keeps master weights of; of frozen parameters, all that rests here.
 sharded_over kept_over(const bucket_storage& b) noexcept {
@@ -74,40 +77,61 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
   if (below) spill_parameters(index, parameters).wait();
 }
 
-// `arrays` and `parameter` are of the cell.
+// `arrays` and `parameter` are of the cell. Window by window, so that padding is zeros and every
+// window whole blocks.
 void sharded_optimizer::state::fill_cell(const partition::cell& c, std::byte* arrays,
                                          const typed_span& parameter, const fill_function& fill) {
   const bucket_storage& b = buckets[c.bucket];
   const partition::piece_run own = held(kept_over(b));
   float* const values = host_values();
-  for (int piece = own.first; piece < own.first + own.count; ++piece) {
-    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
-    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
-    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
-      const std::uint64_t first = std::max(base + p.shard_offset, c.begin);
-      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
-      for (std::uint64_t at = first; at < end; at += chunk_elements) {
-        const std::uint64_t count = std::min(chunk_elements, end - at);
-        fill(p.parameter, p.parameter_offset + (at - base - p.shard_offset), {values, count});
-        fill_values(c, arrays, parameter, at - c.begin, {values, count});
+  for (std::uint64_t window = 0; window < c.count; window += chunk_elements) {
+    const std::uint64_t count = std::min(chunk_elements, c.count - window);
+    const std::uint64_t begin = c.begin + window;
+    std::fill_n(values, count, 0.0F);
+    for (int piece = own.first; piece < own.first + own.count; ++piece) {
+      const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
+      if (base >= begin + count || base + b.shape->shard <= begin) continue;
+      for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
+        const std::uint64_t first = std::max(base + p.shard_offset, begin);
+        const std::uint64_t end = std::min(base + p.shard_offset + p.count, begin + count);
+        if (first >= end) continue;
+        fill(p.parameter, p.parameter_offset + (first - base - p.shard_offset),
+             {values + (first - begin), end - first});
       }
     }
+    fill_window(c, arrays, parameter, window, {values, count});
   }
 }
 
-void sharded_optimizer::state::fill_values(const partition::cell& c, std::byte* arrays,
+void sharded_optimizer::state::fill_window(const partition::cell& c, std::byte* arrays,
                                            const typed_span& parameter, std::uint64_t at,
                                            span<const float> values) {
   const std::size_t count = values.size();
   const typed_span out = parameter.part(at, count);
+  const const_typed_span in{values.data(), count, dtype::fp32};
+  const bool trainable = buckets[c.bucket].shape->trainable;
+  auto* const wide = staging.as<float>();
+  if (out.type != dtype::fp32) work.write(values.data(), wide, values.size_bytes());
   if (out.type == dtype::fp32) {
     work.write(values.data(), out.data, values.size_bytes());
+  } else if (trainable && packed_master(c) && c.down && c.master) {
+    // Rounded by the host, which has the remainders, and then sent up.
+    std::vector<std::byte> narrow(out.bytes());
+    optim::packed_spans weights = packed_weights(c, arrays, {narrow.data(), count, out.type});
+    weights.count = count;
+    weights.master = static_cast<std::byte*>(weights.master) + at * 2;
+    tiers.host_work().pack_master(in, weights);
+    work.write(narrow.data(), out.data, out.bytes());
+    queue.record().wait();
+  } else if (trainable && packed_master(c)) {
+    optim::packed_spans weights = packed_weights(c, arrays, out);
+    weights.count = count;
+    if (c.master) weights.master = static_cast<std::byte*>(weights.master) + at * 2;
+    work.pack_master({wide, count, dtype::fp32}, weights);
   } else {
-    auto* const wide = staging.as<float>();
-    work.write(values.data(), wide, values.size_bytes());
     work.convert({wide, count, dtype::fp32}, out);
   }
-  if (c.master) {
+  if (c.master && !packed_master(c)) {
     float* const master = reinterpret_cast<float*>(arrays + plan.array_offset(c, 0)) + at;
     if (c.down) {
       std::memcpy(master, values.data(), values.size_bytes());
@@ -115,7 +139,30 @@ void sharded_optimizer::state::fill_values(const partition::cell& c, std::byte* 
       work.write(values.data(), master, values.size_bytes());
     }
   }
-  queue.record().wait();  // the next chunk takes the same place
+  queue.record().wait();  // the next window takes the same place
+}
+
+// Stochastic rounding is keyed by the place of an element among all of them, padding left out,
+// which no cut changes.
+optim::packed_spans sharded_optimizer::state::packed_weights(
+    const partition::cell& c, std::byte* arrays, const typed_span& parameter) const noexcept {
+  const bucket_storage& b = buckets[c.bucket];
+  optim::packed_spans spans;
+  spans.count = c.count;
+  spans.formats = options.formats;
+  if (b.shape->type == dtype::fp32) spans.formats.master = optim::master_format::fp32;
+  spans.parameter = parameter;
+  if (c.master) {
+    spans.master = arrays + plan.array_offset(c, 0);
+  } else if (b.shape->type == dtype::fp32) {
+    spans.master = parameter.data;
+  }
+  if (b.shape->type == dtype::fp32) spans.parameter = {};
+  for (std::size_t i = 0; i < c.bucket; ++i) spans.first_element += buckets[i].shape->payload;
+  spans.first_element +=
+      static_cast<std::uint64_t>(held(b.plan->optimizer).first) * b.shape->shard + c.begin;
+  spans.seed = options.rounding_seed;
+  return spans;
 }
 
 // Room for this rank's shard of a bucket, in a slot that nobody holds.
@@ -173,6 +220,31 @@ std::size_t sharded_optimizer::state::cell_at(std::size_t index, std::uint64_t a
   return buckets[index].plan->first_cell + static_cast<std::size_t>(after - cells.begin()) - 1;
 }
 
+// Master weights [at, at + count) of a cell, whole blocks, come to `out`, where the processor
+// works.
+void sharded_optimizer::state::unpack_masters(std::size_t index, std::uint64_t at,
+                                              std::uint64_t count, float* out) {
+  const partition::cell& c = plan.cells()[index];
+  const bucket_storage& b = buckets[c.bucket];
+  const typed_span shard = b.plan->parameter_tier == tier::device
+                               ? parameters_over(c.bucket, b.plan->optimizer)
+                               : parameters_to_read(c.bucket);
+  const typed_span parameter = shard.part(c.begin + at, count);
+  std::byte* const arrays = optimizer_to_read(index);
+  optim::packed_spans weights = packed_weights(c, arrays, parameter);
+  weights.count = count;
+  weights.master = static_cast<std::byte*>(weights.master) + at * 2;
+  if (!c.down) return work.unpack_master(weights, {out, count, dtype::fp32});
+  std::vector<std::byte> narrow(parameter.bytes());
+  std::vector<float> wide(count);
+  work.read(parameter.data, narrow.data(), narrow.size());
+  queue.record().wait();
+  weights.parameter.data = narrow.data();
+  tiers.host_work().unpack_master(weights, {wide.data(), count, dtype::fp32});
+  work.write(wide.data(), out, count * sizeof(float));
+  queue.record().wait();
+}
+
 // The values of `count` elements from element `at` of the bucket, all within one piece and one
 // cell, on every rank, where the processor works: from this rank's own memory where all have them,
 // else from one that holds them.
@@ -184,14 +256,21 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
   const int holder = piece / plan.groups().pieces_of(over);  // by its number among them
   const std::uint64_t in_shard =
       at - plan.elements(*b.shape, over) * static_cast<std::uint64_t>(holder);
-  auto* const staged = staging.as<float>();
-  const auto take = [&] {  // to the staging
+  // Where it lies in its block of elements, alike on every rank, since cells are whole blocks.
+  const std::uint64_t in_block = in_shard % b.shape->shard % optim::format_block;
+  auto* const blocks = staging.as<float>();
+  auto* const staged = blocks + in_block;
+  const auto take = [&] {
     if (!apart) {
       return work.convert(parameters_to_read(index).part(in_shard, count),
                           {staged, count, dtype::fp32});
     }
     const std::size_t cell = cell_at(index, in_shard);
     const partition::cell& c = plan.cells()[cell];
+    if (packed_master(c)) {
+      const std::uint64_t first = in_shard - c.begin - in_block;
+      return unpack_masters(cell, first, round_up(in_block + count, optim::format_block), blocks);
+    }
     const auto* const master =
         reinterpret_cast<const float*>(optimizer_to_read(cell) + plan.array_offset(c, 0)) +
         (in_shard - c.begin);
@@ -221,7 +300,7 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
       // Alike on every rank: cells begin anew in every piece.
       const std::uint64_t in_cell = (at - piece * shard) % cell;
       const std::uint64_t count =
-          std::min({p.count - done, (piece + 1) * shard - at, chunk_elements, cell - in_cell});
+          std::min({p.count - done, (piece + 1) * shard - at, read_elements, cell - in_cell});
       const float* values = read_master(p.bucket, static_cast<int>(piece), at, count);
       if (host_staging) {
         work.read(values, host_values(), count * sizeof(float));

@@ -21,7 +21,8 @@ partition::plan_options plan_options_of(const engine_options& options, memory_pl
   plan.policy = options.policy;
   plan.wide_gradients = options.gradients == gradient_storage::fp32;
   plan.optimizer_arrays.assign(static_cast<std::size_t>(optim::state_count(options.algorithm)),
-                               512);
+                               optim::block_bytes(options.formats.states));
+  plan.master_array = optim::block_bytes(options.formats.master);
   plan.reductions = options.accumulate;
   plan.keep_gradients = options.reduction == reduce_at::boundary;
   plan.prefetch = options.prefetch;
@@ -51,6 +52,15 @@ engine_options checked(engine_options options, const partition::model_spec& mode
     std::vector<int> hosts;
     for (int rank = 0; rank < ranks.size(); ++rank) hosts.push_back(ranks.host_of(rank));
     options.node_ranks = ranks_of_a_host(hosts);
+  }
+  if (options.formats.master == optim::master_format::remainder) {
+    for (const partition::unit_spec& unit : model.units) {
+      for (const partition::parameter_spec& p : unit.parameters) {
+        if (p.type != dtype::fp16 || !p.trainable) continue;
+        throw invalid_argument("[engine] parameter '" + p.name +
+                               "' is fp16: only bf16 and 16 bits more are an fp32 weight");
+      }
+    }
   }
   if (!(options.clip_norm >= 0)) {
     throw invalid_argument("[engine] clip_norm must be 0 or more");
@@ -155,6 +165,9 @@ void sharded_optimizer::state::allocate() {
   }
   runs.resize(plan.cells().size());
   for (std::size_t i = 0; i < runs.size(); ++i) find_runs(i);
+  std::size_t most_runs = 0;
+  for (const auto& of_cell : runs) most_runs = std::max(most_runs, of_cell.size());
+  packed_runs.reserve(most_runs);
   under_way.resize(static_cast<std::size_t>(plan.tiers().depth));
   landing.reserve(buckets.size());
   cell_squares.resize(plan.cells().size());

@@ -124,16 +124,17 @@ struct sharded_optimizer::state {
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;                 // the one queued longer ago, or free
-  std::vector<std::vector<update_run>> runs;  // by cell; offsets from where it begins
-  std::vector<cell_under_way> under_way;      // by cell, modulo their number
-  std::vector<std::size_t> landing;           // buckets to be spilled, in order of reduction
+  std::size_t next_coded = 0;                  // the one queued longer ago, or free
+  std::vector<std::vector<update_run>> runs;   // by cell; offsets from where it begins
+  std::vector<optim::update_run> packed_runs;  // of the cell at hand
+  std::vector<cell_under_way> under_way;       // by cell, modulo their number
+  std::vector<std::size_t> landing;            // buckets to be spilled, in order of reduction
   std::array<std::size_t, 2> staged_gradient{no_bucket_staged, no_bucket_staged};
   std::size_t next_gradient_staging = 0;
   std::vector<offload::amendment> additions;     // by cell: adds to its gradient
   std::vector<double> cell_squares;              // by cell, of sums that additions made
   std::vector<double> joined_squares;            // by bucket
-  partition::tier_bytes crossed;              // without the lane
+  partition::tier_bytes crossed;                 // without the lane
   std::size_t read_cell = partition::no_record;  // whose record is in the first host block
   std::size_t read_bucket = no_bucket_staged;    // whose parameters were fetched to be read
   typed_span read_parameters;
@@ -193,6 +194,14 @@ struct sharded_optimizer::state {
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
   // Something of the bucket rests off the device.
   [[nodiscard]] bool tiered(std::size_t bucket) const noexcept;
+  // 16-bit parameters whose master weights are not all in the array apart.
+  [[nodiscard]] bool packed_master(const partition::cell& c) const noexcept {
+    return options.formats.master != optim::master_format::fp32 &&
+           buckets[c.bucket].shape->type != dtype::fp32;
+  }
+  // The weights of a cell, without gradient and states.
+  [[nodiscard]] optim::packed_spans packed_weights(const partition::cell& c, std::byte* arrays,
+                                                   const typed_span& parameter) const noexcept;
   // Reductions are added to what earlier ones of the step left.
   [[nodiscard]] bool repeated() const noexcept {
     return plan.options().reductions > 1 && !plan.options().keep_gradients;
@@ -229,6 +238,9 @@ struct sharded_optimizer::state {
   [[nodiscard]] bool may_begin(std::size_t cell, std::size_t current) const noexcept;
   void begin_cell(std::size_t cell);
   void update_cell(std::size_t cell, float learning_rate);
+  void update_runs(std::size_t cell, const cell_under_way& area, float learning_rate);
+  void update_packed(std::size_t cell, const cell_under_way& area, float learning_rate);
+  [[nodiscard]] optim::hyper constants_of(int group, float learning_rate) const noexcept;
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
   void wait_published();
@@ -266,10 +278,11 @@ struct sharded_optimizer::state {
   void fill_bucket(std::size_t bucket, const fill_function& fill);
   void fill_cell(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
                  const fill_function& fill);
-  void fill_values(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
+  void fill_window(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
                    std::uint64_t at, span<const float> values);
   // A cell's optimizer arrays where it rests or, of a tier that must be read, in host memory.
   [[nodiscard]] std::byte* optimizer_to_read(std::size_t cell);
+  void unpack_masters(std::size_t cell, std::uint64_t at, std::uint64_t count, float* out);
   void adopt_masters(std::size_t bucket, const typed_span& written);
   [[nodiscard]] typed_span free_slot(std::size_t bucket);
   [[nodiscard]] typed_span parameters_to_read(std::size_t bucket);

@@ -102,32 +102,68 @@ void sharded_optimizer::state::update_cell(std::size_t index, float learning_rat
   cell_under_way& area = under_way[index % under_way.size()];
   {
     const verb_timer timer(*this, phase::update, buckets[c.bucket].shape->unit);
-    const int states = optim::state_count(options.algorithm);
-    for (const update_run& run : runs[index]) {
-      const parameter_group& group = options.groups[static_cast<std::size_t>(run.group)];
-      optim::hyper constants = group.constants;
-      constants.learning_rate = learning_rate * group.learning_rate_factor;
-      const auto array = [&](std::size_t number) {
-        return reinterpret_cast<float*>(area.optimizer + plan.array_offset(c, number)) + run.offset;
-      };
-      optim::update_spans spans;
-      spans.count = run.count;
-      spans.master = c.master ? array(0) : static_cast<float*>(area.parameter.data) + run.offset;
-      spans.gradient = const_typed_span(area.gradient).part(run.offset, run.count);
-      for (int i = 0; i < states; ++i) {
-        spans.state[i] = array(static_cast<std::size_t>(i) + (c.master ? 1 : 0));
-      }
-      if (area.parameter.type != dtype::fp32) {
-        spans.parameter = area.parameter.part(run.offset, run.count);
-      }
-      if (c.down) {
-        tiers.host_work().update(options.algorithm, constants, decision_read(), spans);
-      } else {
-        work.update(options.algorithm, constants, decision_here(), spans);
-      }
+    if (options.formats.states != optim::state_format::fp32 || packed_master(c)) {
+      update_packed(index, area, learning_rate);
+    } else {
+      update_runs(index, area, learning_rate);
     }
   }
   if (tiered(c.bucket)) spill_cell(index, area);
+}
+
+optim::hyper sharded_optimizer::state::constants_of(int group, float learning_rate) const noexcept {
+  const parameter_group& chosen = options.groups[static_cast<std::size_t>(group)];
+  optim::hyper constants = chosen.constants;
+  constants.learning_rate = learning_rate * chosen.learning_rate_factor;
+  return constants;
+}
+
+// All arrays in fp32: one pass a run.
+void sharded_optimizer::state::update_runs(std::size_t index, const cell_under_way& area,
+                                           float learning_rate) {
+  const partition::cell& c = plan.cells()[index];
+  const int states = optim::state_count(options.algorithm);
+  for (const update_run& run : runs[index]) {
+    const auto array = [&](std::size_t number) {
+      return reinterpret_cast<float*>(area.optimizer + plan.array_offset(c, number)) + run.offset;
+    };
+    optim::update_spans spans;
+    spans.count = run.count;
+    spans.master = c.master ? array(0) : static_cast<float*>(area.parameter.data) + run.offset;
+    spans.gradient = const_typed_span(area.gradient).part(run.offset, run.count);
+    for (int i = 0; i < states; ++i) {
+      spans.state[i] = array(static_cast<std::size_t>(i) + (c.master ? 1 : 0));
+    }
+    if (area.parameter.type != dtype::fp32) {
+      spans.parameter = area.parameter.part(run.offset, run.count);
+    }
+    const optim::hyper constants = constants_of(run.group, learning_rate);
+    if (c.down) {
+      tiers.host_work().update(options.algorithm, constants, decision_read(), spans);
+    } else {
+      work.update(options.algorithm, constants, decision_here(), spans);
+    }
+  }
+}
+
+void sharded_optimizer::state::update_packed(std::size_t index, const cell_under_way& area,
+                                             float learning_rate) {
+  const partition::cell& c = plan.cells()[index];
+  packed_runs.clear();
+  for (const update_run& run : runs[index]) {
+    packed_runs.push_back({run.offset, run.count, constants_of(run.group, learning_rate)});
+  }
+  optim::packed_spans spans = packed_weights(c, area.optimizer, area.parameter);
+  spans.gradient = area.gradient;
+  for (int i = 0; i < optim::state_count(options.algorithm); ++i) {
+    spans.state[i] =
+        area.optimizer + plan.array_offset(c, static_cast<std::size_t>(i) + (c.master ? 1 : 0));
+  }
+  if (c.down) {
+    tiers.host_work().update_packed(options.algorithm, packed_runs, decision_read(), spans);
+  } else {
+    work.update_packed(options.algorithm, packed_runs, decision_here(), spans);
+  }
 }
 
 }  // namespace zero

@@ -10,17 +10,12 @@
 namespace zero::optim {
 namespace {
 
-using detail::code_kind;
 using detail::packed_pieces;
 using detail::rounding_key;
 using detail::rounding_of;
 
 constexpr std::size_t piece = 512;  // elements that are unpacked at once, whole blocks
 constexpr std::size_t piece_blocks = piece / format_block;
-
-bool keeps_squares(algorithm a, int state) noexcept {
-  return a == algorithm::adagrad || ((a == algorithm::adamw || a == algorithm::adam) && state == 1);
-}
 
 // The bits of the elements of one piece, whatever the key of its first.
 class piece_bits {
@@ -109,14 +104,15 @@ class packed_pass {
       }
     }
     for_touched([this](int state, std::size_t i) {
-      pieces_.decode(codes(state, i), kind_of(state), states_[state] + i);
+      pieces_.decode(codes(state, i), detail::kind_of(algorithm_, state), states_[state] + i);
     });
   }
 
   void encode_touched() {
     if (spans_.formats.states != state_format::block8) return;
     for_touched([this](int state, std::size_t i) {
-      pieces_.encode(states_[state] + i, state_bits_[state].at(i), kind_of(state), codes(state, i));
+      pieces_.encode(states_[state] + i, state_bits_[state].at(i),
+                     detail::kind_of(algorithm_, state), codes(state, i));
     });
   }
 
@@ -133,10 +129,6 @@ class packed_pass {
     return static_cast<std::byte*>(spans_.state[state]) +
            (begin_ + i) / format_block * detail::code_block_bytes;
   }
-  [[nodiscard]] code_kind kind_of(int state) const noexcept {
-    return keeps_squares(algorithm_, state) ? code_kind::squares : code_kind::signed_values;
-  }
-
   // Elements [from, from + count) of the range, within the piece and one run.
   void update(std::size_t from, std::size_t count) {
     update_spans s;

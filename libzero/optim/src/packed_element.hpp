@@ -1,12 +1,13 @@
 #pragma once
 // The arithmetic of packed.hpp on one element and one block, for every processor alike: integers,
 // and products with powers of two, so that nothing here is rounded but where it says so. Formulas
-// and bounds stand in README.md.
+// and bounds stand in formats.md.
 
 #include "exact.hpp"
 
 #include <zero/base/float16.hpp>
 #include <zero/optim/formats.hpp>
+#include <zero/optim/rule.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +77,12 @@ enum class code_kind : unsigned char {
   signed_values,  // of exp_avg and momentum_buffer
   squares,        // of exp_avg_sq and sum: never negative; what is not 0 does not become 0
 };
+
+// Of state 0 or 1 of an algorithm.
+[[nodiscard]] ZERO_HOST_DEVICE constexpr code_kind kind_of(algorithm a, int state) noexcept {
+  const bool second = (a == algorithm::adamw || a == algorithm::adam) && state == 1;
+  return second || a == algorithm::adagrad ? code_kind::squares : code_kind::signed_values;
+}
 
 inline constexpr std::size_t code_block_bytes = format_block + sizeof(float);
 

@@ -49,6 +49,12 @@ __global__ void decide_alone(const step_vote* votes, std::size_t count, decision
   detail::decide(votes, count, rule, decision);
 }
 
+__global__ void add_one_by_one(const double* values, std::size_t count, double* sum) {
+  double total = *sum;
+  for (std::size_t i = 0; i < count; ++i) total += values[i];
+  *sum = total;
+}
+
 template <class T>
 void launch_groups(cudaStream_t stream, const T* values, std::size_t count, std::size_t groups,
                    double* out, double* sum) {
@@ -86,6 +92,10 @@ void add_squares(const queue_of& queue, const_typed_span values, double* scratch
     }
     if (trees > 1) launch_tree(queue.stream, tree_sums, trees, sum, true);
   });
+}
+
+void add_in_order(const queue_of& queue, const double* values, std::size_t count, double* sum) {
+  cuda::launch("add_one_by_one", add_one_by_one, 1, 1, 0, queue.stream, values, count, sum);
 }
 
 void set(const queue_of& queue, const step_vote& vote, step_vote* out) {

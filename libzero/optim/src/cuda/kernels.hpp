@@ -28,6 +28,16 @@ void adopt(const queue_of& queue, const_typed_span in, float* master);
 [[nodiscard]] std::size_t most_squares() noexcept;
 void add_squares(const queue_of& queue, const_typed_span values, double* scratch, double* sum);
 
+// *sum = *sum + values[0], then + values[1] and so on.
+void add_in_order(const queue_of& queue, const double* values, std::size_t count, double* sum);
+
+// As processor::update_packed. The runs are looked at now.
+void update_packed(const queue_of& queue, algorithm a, span<const update_run> runs,
+                   const step_decision* decision, const packed_spans& spans);
+// fp32 values to parameters and remainders, and back.
+void split(const queue_of& queue, const_typed_span values, const packed_spans& spans);
+void join(const queue_of& queue, const packed_spans& spans, typed_span values);
+
 void quantize(const queue_of& queue, const_typed_span in, int bits, std::byte* out);
 void dequantize(const queue_of& queue, const std::byte* in, int terms, int bits, typed_span out,
                 store_mode mode);

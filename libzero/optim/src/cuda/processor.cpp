@@ -1,9 +1,11 @@
 // The processor of a GPU: checks what the host's checks, then queues copies and kernels.
 #include "elementwise_check.hpp"
 #include "kernels.hpp"
+#include "packed_check.hpp"
 #include "quantize_check.hpp"
 #include "update_scalars.hpp"
 
+#include <zero/base/cuda_copier.hpp>
 #include <zero/base/error.hpp>
 #include <zero/optim/cuda.hpp>
 
@@ -40,6 +42,22 @@ class gpu_processor final : public processor {
   [[nodiscard]] stream& queue() noexcept override { return *stream_; }
   [[nodiscard]] memory_place place() const noexcept override { return memory_place::device; }
   [[nodiscard]] memory_resource& host_memory() noexcept override { return device_.pinned_memory(); }
+
+  [[nodiscard]] std::unique_ptr<copier> make_copier() override {
+    return std::make_unique<cuda::cuda_copier>(device_);
+  }
+  [[nodiscard]] std::string pin(void* memory, std::size_t bytes) override {
+    if (bytes == 0) return {};
+    const cuda::current_device here(device_.ordinal());
+    // Portable: every device of the process copies it at full speed.
+    const cudaError_t state = cudaHostRegister(memory, bytes, cudaHostRegisterPortable);
+    cuda::unchecked(state);
+    if (state == cudaSuccess) return {};
+    return "cudaHostRegister of " + std::to_string(bytes) + " bytes: " + cudaGetErrorString(state);
+  }
+  void unpin(void* memory, std::size_t bytes) noexcept override {
+    if (bytes > 0) cuda::unchecked(cudaHostUnregister(memory));
+  }
 
   void clear(typed_span out) override {
     if (out.count == 0) return;
@@ -83,6 +101,12 @@ class gpu_processor final : public processor {
     if (values.count == 0) return;
     const cuda::current_device here(device_.ordinal());
     kernels::add_squares(queue_, values, scratch_, sum);
+  }
+  void add_in_order(const double* values, std::size_t count, double* sum) override {
+    require(sum != nullptr && (values != nullptr || count == 0), "add_in_order without a place");
+    if (count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::add_in_order(queue_, values, count, sum);
   }
 
   void quantize(const_typed_span in, int bits, std::byte* out) override {
@@ -132,6 +156,41 @@ class gpu_processor final : public processor {
     if (spans.count == 0) return;
     const cuda::current_device here(device_.ordinal());
     kernels::update(queue_, a, constants, decision, spans);
+  }
+
+  void update_packed(algorithm a, span<const update_run> runs, const step_decision* decision,
+                     const packed_spans& spans) override {
+    require(decision != nullptr, "update_packed without a decision");
+    detail::check_packed(a, runs, 1, spans);
+    if (spans.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::update_packed(queue_, a, runs, decision, spans);
+  }
+  void pack_master(const_typed_span values, const packed_spans& spans) override {
+    detail::check_weights(values, spans);
+    if (spans.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    if (spans.formats.master == master_format::remainder) {
+      return kernels::split(queue_, values, spans);
+    }
+    if (spans.formats.master == master_format::fp32) {
+      copy(values, {spans.master, spans.count, dtype::fp32});
+      if (spans.parameter.data == nullptr) return;
+    }
+    kernels::convert(queue_, values, spans.parameter);
+  }
+  void unpack_master(const packed_spans& spans, typed_span values) override {
+    detail::check_weights(values, spans);
+    if (spans.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    switch (spans.formats.master) {
+      case master_format::fp32:
+        return copy(typed_span{spans.master, spans.count, dtype::fp32}, values);
+      case master_format::remainder:
+        return kernels::join(queue_, spans, values);
+      case master_format::none:
+        return kernels::convert(queue_, spans.parameter, values);
+    }
   }
 
  private:

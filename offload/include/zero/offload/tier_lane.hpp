@@ -8,8 +8,8 @@
 // `spill`, `amend` or a copy down; a fetch is `fetch` or a copy up.
 //
 // One thread queues; completions may be waited for by any. After the first error every call and
-// every wait throws it, once no memory is in use any more: io_error ETIMEDOUT where a wait took
-// longer than the deadline, and only then memory may still be in use. Calls throw invalid_argument,
+// every wait throws it, once no memory is in use any more: io_error ETIMEDOUT where no move ended
+// within a wait's deadline, and only then memory may still be in use. Calls throw invalid_argument,
 // and nothing has changed, for what can never be: no such record, more bytes than it has, memory
 // that is not aligned, bounces that do not fit. Nothing is allocated after construction unless an
 // error is thrown.
@@ -52,14 +52,14 @@ struct tier_traffic {
 struct tier_lane_options {
   // Host memory for what is on its way between a record and a device: `bounces` blocks of
   // `bounce_bytes` each, back to back, aligned for every store. A record of a store that must be
-  // read takes one, unless it is moved to or from host memory; the source of an amendment takes
-  // one if it is a device's.
+  // read takes one where it meets a device or is amended; so does, besides, the source of an
+  // amendment that comes from a device.
   std::byte* bounce_memory = nullptr;
   std::uint64_t bounce_bytes = 0;
   std::size_t bounces = 0;
   // Moves that may be outstanding; one more blocks until the first is done.
   std::size_t depth = 64;
-  // Of one wait; what the stores themselves allow a transfer must be less.
+  // Of a wait in which no move ends; what the stores themselves allow a transfer must be less.
   std::chrono::milliseconds deadline{180000};
 };
 

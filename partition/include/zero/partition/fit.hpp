@@ -36,7 +36,7 @@ struct fitted {
 //   all of them, and gradients where the policy lets them;
 //   and parameters where it lets them;
 //   the same again with ever smaller cells, then fewer cells and bounces under way, down to 2^14
-//   elements, 2 cells and 1 bounce.
+//   elements, 2 cells and 2 bounces.
 //
 // Throws what memory_plan does.
 [[nodiscard]] fitted fit(const layout& of, const plan_options& options, std::uint64_t budget,

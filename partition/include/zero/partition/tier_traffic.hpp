@@ -9,7 +9,8 @@
 //
 // Bytes between host and device are those of elements: what a copy is asked for. Bytes of a disk
 // are whole strides of records: what a transfer is. What rests in host memory is worked on there
-// as it rests, so it crosses nothing on its way to or from an update on the host.
+// as it rests, so it crosses nothing on its way to or from an update on the host. Where an update
+// reaches the other side's memory and works on it as it rests, it has crossed all the same.
 
 #include <zero/partition/layout.hpp>
 #include <zero/partition/memory_plan.hpp>

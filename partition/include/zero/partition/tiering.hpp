@@ -39,7 +39,8 @@ struct tiering {
   std::uint64_t cell_elements = std::uint64_t{1} << 17;
   // Cells of an update under way at a time, from reading to having been written; at least 2.
   int depth = 8;
-  // Records under way between a tier that must be read and the device, of either direction.
+  // Records under way between a tier that must be read and the device, of either direction; at
+  // least 2, for what is added to a record and the record.
   int bounces = 4;
 
   [[nodiscard]] bool any() const noexcept {
@@ -57,7 +58,7 @@ struct tiering {
 
 // Throws invalid_argument, in one line: parameters off the device that are not sharded like the
 // optimizer states, gradients that were asked off the device and cannot be, a ratio outside 0 to 1,
-// cell_elements that are not as above, depth < 2, bounces < 1. `policy` is resolved.
+// cell_elements that are not as above, depth < 2, bounces < 2. `policy` is resolved.
 void check(const tiering& tiers, const sharding_policy& policy);
 
 inline constexpr std::size_t no_record = static_cast<std::size_t>(-1);

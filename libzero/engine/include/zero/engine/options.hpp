@@ -3,6 +3,7 @@
 // group changes results or memory at rest; the second changes neither bits nor resting bytes.
 
 #include <zero/offload/disk_engine.hpp>
+#include <zero/optim/formats.hpp>
 #include <zero/optim/loss_scale.hpp>
 #include <zero/optim/rule.hpp>
 #include <zero/partition/layout.hpp>
@@ -49,7 +50,11 @@ struct engine_options {
   optim::algorithm algorithm = optim::algorithm::adamw;
   std::vector<parameter_group> groups =
       std::vector<parameter_group>(1);  // by parameter_spec::group
-  double clip_norm = 0.0;               // global L2 norm gradients are scaled down to; 0: never
+  // In how many bits states and the master weights of 16-bit parameters rest. Anything but fp32
+  // rounds, by random bits that are a function of the seed, the step and the element.
+  optim::optimizer_formats formats = {};
+  std::uint64_t rounding_seed = 1;
+  double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
   optim::loss_scale_options loss_scale = {};
   int accumulate = 1;  // the most reductions of one unit between two steps; >= 1
   reduce_at reduction = reduce_at::micro_batch;

@@ -11,7 +11,7 @@ namespace zero::optim {
 
 enum class state_format : unsigned char {
   fp32,
-  bf16,    // rounded stochastically at each update, as block8 is: see README.md
+  bf16,    // rounded stochastically at each update, as block8 is: see formats.md
   block8,  // 8-bit codes with one scale a block
 };
 

@@ -5,7 +5,7 @@
 // fp32; between steps every array rests as its format says. What does not fit is rounded
 // stochastically, by random bits that are a function of seed, step and the element's key alone: any
 // cut at multiples of 128 elements gives the same bits, and so does every instruction set. Formulas
-// and error bounds stand in README.md.
+// and error bounds stand in formats.md.
 //
 // In every format bytes of 0 are values of 0.
 
