@@ -176,6 +176,14 @@ void add_memory(option_set& set, common_options& o) {
   set.add(text("nvme-path", "FOLDER",
                "where swap files without names lie (default $TMPDIR, else /var/tmp, else /tmp)",
                o.nvme_path));
+  set.add(bytes("nvme-endurance",
+                "bytes that a drive takes until it is worn out, as its maker warrants (TBW): what "
+                "reports say of its life is by this",
+                o.nvme_endurance));
+  set.add(choice("measure-links",
+                 "before a run with anything offloaded, measure for 0.2 s how fast bytes move "
+                 "between tiers, to report the use of it",
+                 o.measure_links, names_of<bool>{{"on", true}, {"off", false}}));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
   set.add(choice(

@@ -78,6 +78,8 @@ struct common_options {
   double deadline = 60.0;            // seconds
   compute_device device = compute_device::cpu;
   std::string nvme_path;  // of swap files; empty: as tier_choice.hpp says
+  std::uint64_t nvme_endurance = 600'000'000'000'000;  // bytes a drive takes until it is worn out
+  bool measure_links = true;
 };
 
 struct train_options {
