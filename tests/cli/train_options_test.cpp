@@ -70,6 +70,8 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
                         "--quantize-gather=8",
                         "--quantize-reduce=4",
                         "--optimizer=lion",
+                        "--optimizer-states=bf16",
+                        "--master=none",
                         "--learning-rate=0.1",
                         "--schedule=cosine",
                         "--warmup-steps=3",
