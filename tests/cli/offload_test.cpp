@@ -119,7 +119,10 @@ INSTANTIATE_TEST_SUITE_P(
                       training{"accumulated", {"--accumulate", "3", "--batch", "7"}},
                       training{"narrow",
                                {"--dtype", "bf16", "--gradient-dtype", "same", "--accumulate", "2",
-                                "--batch", "6", "--clip-norm", "0"}}),
+                                "--batch", "6", "--clip-norm", "0"}},
+                      training{"few_bits",
+                               {"--dtype", "bf16", "--optimizer-states", "block8", "--master",
+                                "remainder"}}),
     [](const auto& one) { return std::string(one.param.name); });
 
 TEST_F(Offload, OfAShareAndOfGradientsAlone) {

@@ -31,6 +31,7 @@ sharded_over kept_over(const bucket_storage& b) noexcept {
 
 void sharded_optimizer::state::initialize(const fill_function& fill) {
   expect_none_held("initialize");
+  expect_no_early("initialize");
   wait_gathered();
   wait_published();
   forget_gathered();
@@ -290,6 +291,7 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
 }
 
 void sharded_optimizer::state::visit_master(const take_function& take) {
+  expect_no_early("stream_master");
   wait_published();
   if (plan.tier_of(tier_class::parameters) != tier::device) {
     // They are read through slots: on every rank, though some may find nothing of theirs to read.
