@@ -17,7 +17,7 @@ struct link_ceilings {
   double disk_written = 0.0;
   double host_to_device = 0.0;
   double device_to_host = 0.0;
-  double seconds = 0.0;  // that measuring took, this rank's waiting for the others left out
+  double seconds = 0.0;  // that measuring took
 };
 
 // What one rank measures with. All 0: nothing to measure.
