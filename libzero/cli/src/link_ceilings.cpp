@@ -28,8 +28,8 @@ constexpr std::uint64_t most_memory = 8_MiB;  // of one block
 constexpr std::uint64_t most_disk = 16_MiB;
 constexpr std::uint64_t most_record = 1_MiB;
 constexpr std::uint64_t at_a_time = 8;
-constexpr offload::rate_limits of_disk{60ms, 4_GiB};  // each direction
-constexpr offload::rate_limits of_copies{25ms, 4_GiB};
+constexpr offload::rate_limits of_disk{50ms, 4_GiB};  // each direction
+constexpr offload::rate_limits of_copies{15ms, 4_GiB};
 
 constexpr std::uint64_t whole_units(std::uint64_t bytes) { return bytes / unit * unit; }
 
