@@ -265,7 +265,8 @@ json run_line(const finished_run& run) {
   }
   line["schedule"] = {{"gathers", run.schedule.gathers},
                       {"prefetched", run.schedule.prefetched},
-                      {"on_demand", run.schedule.on_demand}};
+                      {"on_demand", run.schedule.on_demand},
+                      {"early", run.schedule.early}};
   return line;
 }
 

@@ -140,6 +140,13 @@ void add_arithmetic(option_set& set, common_options& o) {
   set.add(switch_on("nesterov", "look ahead along the momentum of sgd", o.nesterov));
   set.add(real("clip-norm", "NORM", "global norm gradients are scaled down to; 0 is never",
                o.clip_norm, at_least_zero()));
+  set.add(
+      choice("non-finite",
+             "a step whose gradients are not finite is left out, or applied as it is, which with "
+             "--clip-norm 0 lets offloaded states be updated during the backward",
+             o.non_finite,
+             names_of<zero::non_finite>{{"skip", zero::non_finite::skip},
+                                        {"apply", zero::non_finite::apply}}));
   set.add(loss_scale_option(o.loss_scale));
 }
 

@@ -80,6 +80,8 @@ void sharded_optimizer::reduce(int unit) {
   state_->reduce(unit);
 }
 
+void sharded_optimizer::announce_step(float learning_rate) { state_->announce(learning_rate); }
+
 void sharded_optimizer::queue_step(float learning_rate) { state_->queue_step(learning_rate); }
 
 step_result sharded_optimizer::last_step() {

@@ -70,6 +70,7 @@ struct schedule_report {
   std::uint64_t gathers = 0;     // calls of gather
   std::uint64_t prefetched = 0;  // of those, served by a gather queued ahead or still there
   std::uint64_t on_demand = 0;   // of those, outside the declared order
+  std::uint64_t early = 0;       // cells updated before their step, while a backward went on
 };
 
 }  // namespace zero
