@@ -23,7 +23,8 @@ struct disk_case {
   int depth = 16;
   int passes = 4;  // over the file, in one go: fio counts its processor time in milliseconds
   bool huge_pages = true;
-  bool registered = true;  // memory and file with io_uring, by all alike
+  bool registered = true;      // memory with io_uring, as far as the limit on locked memory goes
+  bool fio_registered = true;  // fio takes all or nothing
   std::string fio_engine = "io_uring";
   offload::disk_engine_kind engine = offload::disk_engine_kind::automatic;
 
@@ -79,6 +80,7 @@ class block_memory {
 };
 
 // fio without clocks but the job's. Its processor time is its one thread's, without set-up and end.
+// Throws error if it fails, as it does where it cannot register its memory.
 [[nodiscard]] pass run_fio(const disk_case& c, const named_file& file, const block_memory& memory,
                            pattern p);
 

@@ -71,6 +71,7 @@ training_step training::step() {
   const std::int64_t begin = trace_clock();
   ++steps_;
   work_.clear({loss_places_.data(), loss_places_.size(), dtype::byte});
+  optimizer_.announce_step(options_.schedule.at(steps_));
   for (int micro = 0; micro < options_.engine.accumulate; ++micro) micro_batch(share_of(micro));
   // Queued before the step, whose own exchange comes after it, so that nobody waits for it.
   const completion exchanged = exchange_losses();

@@ -113,17 +113,25 @@ void mover::give_back(std::byte*& block) noexcept {
 void mover::copy(move& m, const void* from, void* to, copy_way way) {
   if (m.what.bytes == 0) return;
   (way == copy_way::up ? up_ : down_).fetch_add(m.what.bytes, std::memory_order_relaxed);
-  m.copied = {copies_.copy(from, to, m.what.bytes, way), ++transfers_};
+  busy_time& timed = way == copy_way::up ? copying_up_ : copying_down_;
+  const std::int64_t begun = trace_clock();
+  m.copied = {copies_.copy(from, to, m.what.bytes, way), ++transfers_, nullptr};
+  timed.begin(begun);
+  if (m.copied.done.ready()) {  // a copier of the host is done by now, whenever we look again
+    timed.end(trace_clock());
+  } else {
+    m.copied.timed = &timed;
+  }
 }
 
 void mover::read(move& m, void* to) {
   read_.fetch_add(m.what.store->stride(m.what.record), std::memory_order_relaxed);
-  m.stored = {m.what.store->read(m.what.record, to), ++transfers_};
+  m.stored = {m.what.store->read(m.what.record, to), ++transfers_, nullptr};
 }
 
 void mover::write(move& m, const void* from) {
   written_.fetch_add(m.what.store->stride(m.what.record), std::memory_order_relaxed);
-  m.stored = {m.what.store->write(m.what.record, from), ++transfers_};
+  m.stored = {m.what.store->write(m.what.record, from), ++transfers_, nullptr};
 }
 
 void mover::begin(move& m) {
@@ -230,6 +238,8 @@ bool mover::advance(move& m) {
 void mover::wait_for(move::transfer& t) {
   t.done.wait();
   t.number = 0;
+  if (t.timed != nullptr) t.timed->end(trace_clock());
+  t.timed = nullptr;
 }
 
 void mover::give_up(move& m) noexcept {
@@ -245,8 +255,13 @@ void mover::give_up(move& m) noexcept {
 }
 
 tier_traffic mover::traffic() const noexcept {
-  return {up_.load(std::memory_order_relaxed), down_.load(std::memory_order_relaxed),
-          read_.load(std::memory_order_relaxed), written_.load(std::memory_order_relaxed)};
+  return {up_.load(std::memory_order_relaxed),
+          down_.load(std::memory_order_relaxed),
+          read_.load(std::memory_order_relaxed),
+          written_.load(std::memory_order_relaxed),
+          copying_up_.total(),
+          copying_down_.total(),
+          std::chrono::nanoseconds(0)};
 }
 
 }  // namespace zero::offload

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -44,12 +45,33 @@ struct move_request {
   }
 };
 
+// How long at least one of several was under way. Begun and ended by the lane's thread, read by
+// any.
+class busy_time {
+ public:
+  void begin(std::int64_t now) noexcept {
+    if (open_++ == 0) since_ = now;
+  }
+  void end(std::int64_t now) noexcept {
+    if (--open_ == 0) total_.fetch_add(now - since_, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::chrono::nanoseconds total() const noexcept {
+    return std::chrono::nanoseconds(total_.load(std::memory_order_relaxed));
+  }
+
+ private:
+  std::size_t open_ = 0;
+  std::int64_t since_ = 0;  // trace_clock()
+  std::atomic<std::int64_t> total_{0};
+};
+
 // As far as it has come. Of its own transfers at most one is under way with the copier and one
 // with the store.
 struct move {
   struct transfer {
     completion done;
-    std::uint64_t number = 0;  // counts the lane's; 0: none under way
+    std::uint64_t number = 0;    // counts the lane's; 0: none under way
+    busy_time* timed = nullptr;  // of its direction, unless it was done at once
   };
   enum class step : unsigned char { waiting, first, second, finished };
 
@@ -114,6 +136,8 @@ class mover {
   std::vector<std::byte*> free_;
   std::uint64_t transfers_ = 0;
   std::array<asked, 4> unready_;
+  busy_time copying_up_;
+  busy_time copying_down_;
   std::atomic<std::uint64_t> up_{0};
   std::atomic<std::uint64_t> down_{0};
   std::atomic<std::uint64_t> read_{0};

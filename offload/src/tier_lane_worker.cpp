@@ -130,6 +130,7 @@ bool tier_lane::worker::turn(std::uint64_t until) {
   // One at a time: what is under way does not wait for all that could begin.
   if (begun_ < until && may_begin(at(begun_).m)) {
     place& p = at(begun_++);
+    moving_.begin(trace_clock());
     mover_.begin(p.m);
     follow(p);
     changed = true;
@@ -157,6 +158,7 @@ bool tier_lane::worker::follow(place& p) {
   bool changed = false;
   while (p.m.now != move::step::finished && mover_.advance(p.m)) changed = true;
   if (p.m.now != move::step::finished) return changed;
+  moving_.end(trace_clock());
   if (trace_recorder* const recorder = trace_.load(std::memory_order_relaxed)) {
     const bool in = p.m.what.is_fetch();
     recorder->record({in ? "fetch" : "spill", in ? lane::copy_in : lane::copy_out, p.m.what.tag,

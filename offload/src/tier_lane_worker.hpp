@@ -33,7 +33,11 @@ class tier_lane::worker {
 
   completion queue(const move_request& what);
   void drain();
-  [[nodiscard]] tier_traffic traffic() const noexcept { return mover_.traffic(); }
+  [[nodiscard]] tier_traffic traffic() const noexcept {
+    tier_traffic moved = mover_.traffic();
+    moved.moving = moving_.total();
+    return moved;
+  }
   void set_trace(trace_recorder* recorder) noexcept { trace_.store(recorder); }
 
  private:
@@ -74,6 +78,7 @@ class tier_lane::worker {
   void give_up(const std::exception_ptr& why) noexcept;
 
   mover mover_;
+  busy_time moving_;
   std::chrono::milliseconds deadline_;
   std::vector<place> ring_;
   tickets fetches_;

@@ -78,6 +78,7 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
                         "--final-learning-rate-fraction=0.3",
                         "--weight-decay=0.01",
                         "--clip-norm=1e-05",
+                        "--non-finite=apply",
                         "--loss-scale=1024",
                         "--prefetch=2",
                         "--addressing=stable",

@@ -150,6 +150,22 @@ TEST_P(stages_on_device, rest_on_any_tier_alike) {
   }
 }
 
+TEST_P(stages_on_device, update_before_the_step_alike) {
+  for (const partition::tier rests : {partition::tier::host, partition::tier::disk}) {
+    toy_run run = base_run(GetParam(), dtype::bf16);
+    run.wide = 7;
+    run.announces = true;
+    run.options.clip_norm = 0.0;
+    run.options.non_finite = non_finite::apply;
+    const toy_result host = train_on_host(2, run);
+    run.options.disk_directory = "/tmp";
+    run.options.tiers.cell_elements = 2048;
+    run.options.tiers.optimizer = rests;
+    if (GetParam() == 3) run.options.tiers.parameters = rests;
+    expect_same_on_device(2, run, host);
+  }
+}
+
 TEST_P(stages_on_device, need_not_be_asked_what_became_of_a_step) {
   toy_run run = base_run(GetParam(), dtype::bf16);
   run.asks = false;

@@ -3,8 +3,11 @@
 #include "engine/toy_client.hpp"
 #include "support/run_ranks.hpp"
 
+#include <zero/base/error.hpp>
+
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -179,6 +182,90 @@ TEST_P(tiers, codes) {
     if (GetParam() == 1) run.options.quantized_gather = run.options.quantized_reduce = 0;
     expect_same_everywhere("3", GetParam(), run);
   }
+}
+
+// Without a norm or a verdict to wait for, what is offloaded is updated during the backward.
+TEST_P(tiers, updates_before_the_step) {
+  for (const char* policy : {"0", "1", "2", "3"}) {
+    for (const dtype type : {dtype::fp32, dtype::bf16}) {
+      for (const int accumulate : {1, 2}) {
+        toy_run run = base_run(policy, type);
+        run.options.clip_norm = 0.0;
+        run.options.non_finite = non_finite::apply;
+        run.micro_batches = run.options.accumulate = accumulate;
+        run.announces = true;
+        expect_same_everywhere(policy, GetParam(), run);
+        run.announces = false;
+        expect_same_everywhere(policy, GetParam(), run);
+      }
+    }
+  }
+}
+
+TEST(early_updates, are_made_where_nothing_has_to_be_known_first) {
+  for (const bool clips : {false, true}) {
+    toy_run run = base_run("3");
+    run.options.clip_norm = clips ? 1.0 : 0.0;
+    run.options.non_finite = non_finite::apply;
+    run.announces = true;
+    run.options.tiers.optimizer = tier::host;
+    const std::uint64_t early = train(1, run).schedule.early;
+    if (clips) {
+      EXPECT_EQ(early, 0U);
+    } else {
+      EXPECT_GT(early, 0U);
+    }
+    run.options.non_finite = non_finite::skip;
+    EXPECT_EQ(train(1, run).schedule.early, 0U);
+  }
+}
+
+TEST(early_updates, keep_clients_from_seeing_half_a_step) {
+  run_ranks(1, [](collectives::communicator& ranks) {
+    toy_run run = base_run("3");
+    run.options.clip_norm = 0.0;
+    run.options.non_finite = non_finite::apply;
+    run.options.tiers.optimizer = tier::host;
+    sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), run.options);
+    optimizer.initialize([](std::size_t, std::uint64_t, span<float> values) {
+      for (float& value : values) value = 1.0F;
+    });
+    EXPECT_THROW(optimizer.announce_step(NAN), invalid_argument);
+    optimizer.announce_step(0.1F);
+    optimizer.begin_micro_batch();
+    { const gathered_unit first = optimizer.gather(3); }
+    static_cast<void>(optimizer.gradients(3).gradient(0));
+    optimizer.reduce(3);
+    EXPECT_THROW(static_cast<void>(optimizer.gather(3)), invalid_argument);
+    EXPECT_THROW(static_cast<void>(optimizer.full_parameters()), invalid_argument);
+    EXPECT_THROW(static_cast<void>(optimizer.parameters_digest()), invalid_argument);
+    EXPECT_THROW(optimizer.announce_step(0.2F), invalid_argument);
+    EXPECT_THROW(optimizer.step(0.2F), invalid_argument);
+    EXPECT_EQ(optimizer.step(0.1F).step, 1U);
+    EXPECT_NO_THROW(static_cast<void>(optimizer.gather(3)));
+  });
+}
+
+// What ranks did differently cannot be taken back.
+TEST(early_updates, of_ranks_that_differ_are_the_end) {
+  run_ranks(2, [](collectives::communicator& ranks) {
+    toy_run run = base_run("3");
+    run.options.clip_norm = 0.0;
+    run.options.non_finite = non_finite::apply;
+    run.options.tiers.optimizer = tier::host;
+    sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), run.options);
+    optimizer.initialize([](std::size_t, std::uint64_t, span<float> values) {
+      for (float& value : values) value = 1.0F;
+    });
+    const float rate = ranks.rank() == 0 ? 0.1F : 0.2F;
+    optimizer.announce_step(rate);
+    optimizer.begin_micro_batch();
+    static_cast<void>(optimizer.gradients(3).gradient(0));
+    optimizer.reduce(3);
+    EXPECT_THROW(optimizer.step(rate), desync);
+    EXPECT_THROW(optimizer.step(rate), desync);
+    EXPECT_THROW(optimizer.begin_micro_batch(), desync);
+  });
 }
 
 TEST_P(tiers, a_step_that_is_not_finite_changes_nothing) {

@@ -140,6 +140,7 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
   loop.seen.resize(optimizer.layout().parameters().size());
   toy_result result;
   for (int step = 0; step < run.steps; ++step) {
+    if (run.announces) optimizer.announce_step(run.learning_rate);
     for (int micro = 0; micro < run.micro_batches; ++micro) {
       optimizer.begin_micro_batch();
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);

@@ -21,6 +21,7 @@ struct toy_run {
   int bad_step = -1;              // this step's gradients hold an infinity on the last rank
   bool asks = true;               // what became of every step; otherwise of the last alone
   bool evaluate_between = false;  // a forward without backward after every step
+  bool announces = false;         // its steps, before their first micro-batch
   int wide = 1;                   // the second unit's weights are so many times as many
 };
 

@@ -1,5 +1,6 @@
 #include "compare_report.hpp"
 
+#include "link_table.hpp"
 #include "sharding_choice.hpp"
 
 #include <fmt/format.h>
@@ -41,6 +42,11 @@ double moved(const json& run) {
          number(first.at("all_reduce")) + number(first.value("all_to_all", json(0)));
 }
 
+// In five characters up to 99999.
+std::string in_column(double value) {
+  return fmt::format("{:.{}f}", value, value < 99.995 ? 2 : value < 999.95 ? 1 : 0);
+}
+
 // "predicted | measured" in MiB, of the rank that holds most.
 std::string memory_cell(const json& run, const char* account) {
   constexpr double mebibyte = 1U << 20;
@@ -52,7 +58,7 @@ std::string memory_cell(const json& run, const char* account) {
     measured = bytes;
     predicted = number(rank.at("predicted").at(account));
   }
-  return fmt::format("{:.2f} | {:.2f}", predicted / mebibyte, measured / mebibyte);
+  return fmt::format("{} | {}", in_column(predicted / mebibyte), in_column(measured / mebibyte));
 }
 
 }  // namespace
@@ -76,6 +82,10 @@ const json& comparable_run(const json& runs, const json& to) {
 std::string stage_cell(const json& run) {
   const json group = run.value("shard_group", json());
   return policy_of_run(run) + (group.is_null() ? "" : fmt::format("/{}", group.get<int>()));
+}
+
+std::string name_of_row(const json& run) {
+  return fmt::format("{:>9} {:>7}", stage_cell(run), run.at("offload").get<std::string>());
 }
 
 }  // namespace
@@ -126,24 +136,24 @@ std::string format_table(const json& runs) {
                   "step", "tokens/s", "moved/step", "parameters");
   for (const json& run : runs) {
     const json& losses = run.at("losses");
-    text += fmt::format(
-        "{:>9} {:>7} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n", stage_cell(run),
-        run.at("offload").get<std::string>(), losses.empty() ? NAN : number(losses.back()),
-        1e3 * number(run.at("step_seconds").at("median")), number(run.at("tokens_per_second")),
-        moved(run) / (1U << 20), run.at("parameters_digest").get<std::string>());
+    text += fmt::format("{} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n", name_of_row(run),
+                        losses.empty() ? NAN : number(losses.back()),
+                        1e3 * number(run.at("step_seconds").at("median")),
+                        number(run.at("tokens_per_second")), moved(run) / (1U << 20),
+                        run.at("parameters_digest").get<std::string>());
   }
   constexpr std::array<const char*, 7> accounts{"parameters", "gradients", "optimizer", "buffers",
                                                 "host",       "peak",      "disk"};
   text += "\nMiB of the rank that holds most, predicted | measured\n";
   text += fmt::format("{:>9} {:>7}", "stage", "offload");
-  for (const char* account : accounts) text += fmt::format(" {:>17}", account);
+  for (const char* account : accounts) text += fmt::format(" {:>13}", account);
   text += "\n";
   for (const json& run : runs) {
-    text += fmt::format("{:>9} {:>7}", stage_cell(run), run.at("offload").get<std::string>());
-    for (const char* account : accounts) text += fmt::format(" {:>17}", memory_cell(run, account));
+    text += name_of_row(run);
+    for (const char* account : accounts) text += fmt::format(" {:>13}", memory_cell(run, account));
     text += "\n";
   }
-  return text;
+  return text + format_links(runs, name_of_row);
 }
 
 }  // namespace zero::cli

@@ -57,6 +57,7 @@ engine_options engine_options_of(const train_options& options) {
   engine.rounding_seed = o.seed;
   engine.groups = groups_of(o);
   engine.clip_norm = o.clip_norm;
+  engine.non_finite = o.non_finite;
   engine.loss_scale = loss_scale_of(o);
   engine.accumulate = o.accumulate;
   engine.reduction = o.reduce_at;

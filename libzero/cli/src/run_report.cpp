@@ -1,5 +1,6 @@
 #include "run_report.hpp"
 
+#include "link_report.hpp"
 #include "tier_choice.hpp"
 #include "trainer/gpt_model.hpp"
 
@@ -96,14 +97,19 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
 }
 
 // All ranks' writes, at the pace of this run: what a drive's endurance is told in.
-void add_wear(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
+void add_wear(json& line, const finished_run& run) {
   constexpr double seconds_of_day = 86400.0;
   std::uint64_t written = 0;
-  for (const rank_figures& own : ranks) written += own.tiers.disk_written;
-  written /= steps;
+  for (const rank_figures& own : run.ranks) written += own.tiers.disk_written;
+  written /= run.steps.size();
   const auto median = line.at("step_seconds").at("median").get<double>();
-  line["disk_wear"] = {{"written_per_step", written},
-                       {"written_per_day", static_cast<double>(written) * seconds_of_day / median}};
+  const double a_day = static_cast<double>(written) * seconds_of_day / median;
+  const std::uint64_t endurance = run.options->training.nvme_endurance;
+  line["disk_wear"] = {
+      {"written_per_step", written},
+      {"written_per_day", a_day},
+      {"endurance", endurance},
+      {"days", written > 0 ? json(static_cast<double>(endurance) / a_day) : json()}};
 }
 
 // Every option by its name as it would be given, so that a run can be repeated from its report.
@@ -188,6 +194,11 @@ tier_report difference(const tier_report& later, const tier_report& earlier) {
   more.disk_written -= earlier.disk_written;
   more.disk_reading -= earlier.disk_reading;
   more.disk_writing -= earlier.disk_writing;
+  more.host_to_device_reached -= earlier.host_to_device_reached;
+  more.device_to_host_reached -= earlier.device_to_host_reached;
+  more.copying_up -= earlier.copying_up;
+  more.copying_down -= earlier.copying_down;
+  more.moving -= earlier.moving;
   more.exposed -= earlier.exposed;
   return more;
 }
@@ -245,13 +256,17 @@ json run_line(const finished_run& run) {
   add_device(line, run);
   line["parameters_digest"] = run.parameters_digest;
   add_figures(line, run.ranks, run.steps.size());
-  add_wear(line, run.ranks, run.steps.size());
+  add_wear(line, run);
+  double seconds = 0;
+  for (const trainer::training_step& step : run.steps) seconds += step.seconds;
+  line["links"] = links_json(run.ranks, run.steps.size(), seconds);
   for (std::size_t i = 0; i < phase_count; ++i) {
     line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
   }
   line["schedule"] = {{"gathers", run.schedule.gathers},
                       {"prefetched", run.schedule.prefetched},
-                      {"on_demand", run.schedule.on_demand}};
+                      {"on_demand", run.schedule.on_demand},
+                      {"early", run.schedule.early}};
   return line;
 }
 

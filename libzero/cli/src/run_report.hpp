@@ -3,6 +3,7 @@
 //
 // Pure but for exchange(), which is collective.
 
+#include "link_ceilings.hpp"
 #include "train_options.hpp"
 #include "trainer/corpus.hpp"
 #include "trainer/training.hpp"
@@ -32,6 +33,7 @@ struct rank_figures {
   std::uint64_t planned_crossing = 0;       // bytes of one step
   tier_report tiers;                        // of the steps alone
   partition::tier_bytes planned_tiers;      // of one step
+  link_ceilings ceilings;
 };
 
 // All ranks' figures, on every rank. Collective; blocks.

@@ -140,6 +140,13 @@ void add_arithmetic(option_set& set, common_options& o) {
   set.add(switch_on("nesterov", "look ahead along the momentum of sgd", o.nesterov));
   set.add(real("clip-norm", "NORM", "global norm gradients are scaled down to; 0 is never",
                o.clip_norm, at_least_zero()));
+  set.add(
+      choice("non-finite",
+             "a step whose gradients are not finite is left out, or applied as it is, which with "
+             "--clip-norm 0 lets offloaded states be updated during the backward",
+             o.non_finite,
+             names_of<zero::non_finite>{{"skip", zero::non_finite::skip},
+                                        {"apply", zero::non_finite::apply}}));
   set.add(loss_scale_option(o.loss_scale));
 }
 
@@ -169,6 +176,14 @@ void add_memory(option_set& set, common_options& o) {
   set.add(text("nvme-path", "FOLDER",
                "where swap files without names lie (default $TMPDIR, else /var/tmp, else /tmp)",
                o.nvme_path));
+  set.add(bytes("nvme-endurance",
+                "bytes that a drive takes until it is worn out, as its maker warrants (TBW): what "
+                "reports say of its life is by this",
+                o.nvme_endurance));
+  set.add(choice("measure-links",
+                 "before a run with anything offloaded, measure for 0.2 s how fast bytes move "
+                 "between tiers, to report the use of it",
+                 o.measure_links, names_of<bool>{{"on", true}, {"off", false}}));
   set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
                {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
   set.add(choice(

@@ -63,6 +63,7 @@ struct common_options {
   // Nothing: the optimizer's own, but for adam and adamw GPT's 0.95 for beta2.
   std::optional<double> beta1, beta2, epsilon, momentum;
   bool nesterov = false;
+  zero::non_finite non_finite = zero::non_finite::skip;
   double clip_norm = 1.0;                       // 0: never
   std::optional<loss_scale_choice> loss_scale;  // default dynamic for fp16, else 1
 
@@ -77,6 +78,8 @@ struct common_options {
   double deadline = 60.0;            // seconds
   compute_device device = compute_device::cpu;
   std::string nvme_path;  // of swap files; empty: as tier_choice.hpp says
+  std::uint64_t nvme_endurance = 600'000'000'000'000;  // bytes a drive takes until it is worn out
+  bool measure_links = true;
 };
 
 struct train_options {

@@ -1,5 +1,6 @@
 #include "train_rank.hpp"
 
+#include "link_ceilings.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
 #include "train_files.hpp"
@@ -120,6 +121,7 @@ class rank_run {
         ranks_(*place.ranks),
         text_(text),
         work_(processor_of(place)),
+        ceilings_(measure_links(options, place, *work_)),
         training_(ranks_, *work_, model_for(place, work_->queue(), trainer_options_of(options)),
                   trainer_options_of(options), text, values) {
     if (options.trace_file.empty()) return;
@@ -147,6 +149,7 @@ class rank_run {
     }
     figures_.traffic = difference(training_.optimizer().traffic(), before);
     figures_.tiers = difference(training_.optimizer().tiers(), moved_before);
+    figures_.ceilings = ceilings_;
     figures_.planned_tiers = training_.planned_tier_traffic();
     figures_.planned = training_.planned_communication();
     figures_.planned_crossing = training_.planned_crossing();
@@ -202,6 +205,7 @@ class rank_run {
   const trainer::corpus& text_;
   std::optional<trace_recorder> recorder_;
   std::unique_ptr<optim::processor> work_;
+  link_ceilings ceilings_;  // measured before anything else takes memory
   trainer::training training_;
   std::vector<trainer::training_step> done_;
   rank_figures figures_;

@@ -39,7 +39,7 @@ void sharded_optimizer::state::clip(float learning_rate) {
                                    {all, sizeof *own * count, dtype::byte},
                                    call_of(name_of(phase::clip), clip_tag)));
   }
-  work.decide(all, count, {scale.value(), options.clip_norm}, decision_here());
+  work.decide(all, count, decision_rule(), decision_here());
   work.read(decision_here(), decision_read(), sizeof(optim::step_decision));
   decided = queue.record();
   undecided = true;

@@ -40,8 +40,7 @@ bool sharded_optimizer::state::reads_parameter(const partition::cell& c) const n
 void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) const noexcept {
   const partition::cell& c = plan.cells()[index];
   const bucket_storage& b = buckets[c.bucket];
-  const std::size_t number = index % under_way.size();
-  std::byte* const block = c.down ? tiers.host_block(number) : tiers.device_block(number);
+  std::byte* const block = c.down ? tiers.host_block(area.block) : tiers.device_block(area.block);
   const partition::cell_block& parts = c.down ? plan.host_block() : plan.device_block();
 
   area.optimizer = b.optimizer.as<std::byte>() + c.at;

@@ -32,6 +32,7 @@ std::string names_of_held(const slot_pool& pool, const partition::model_spec& mo
 }  // namespace
 
 void sharded_optimizer::state::begin(pass kind) {
+  expect_whole();
   for (std::size_t unit = 0; unit < units.size(); ++unit) {
     if (units[unit].open && units[unit].calls > units[unit].reductions) {
       throw invalid_argument("[engine.begin_micro_batch] unit '" + layout.model().units[unit].name +
@@ -48,7 +49,12 @@ void sharded_optimizer::state::begin(pass kind) {
 }
 
 void sharded_optimizer::state::gather(int unit) {
+  expect_whole();
   spill_landed();
+  progress_early(false);
+  for (const std::size_t b : layout.buckets_of(unit)) {
+    if (buckets[b].early) expect_no_early("gather");
+  }
   const verb_timer timer(*this, phase::gather, unit);
   ++kept.gathers;
   const auto& uses = plan.parameter_slots().uses;

@@ -58,6 +58,8 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(std::string("master weights in ") + name_of(o.formats.master));
   out.push_back(line("seed of rounding", static_cast<double>(o.rounding_seed)));
   out.push_back(line("clip norm", o.clip_norm));
+  out.push_back(
+      line("gradients that are not finite are applied", o.non_finite == non_finite::apply));
   out.push_back(line("initial loss scale", o.loss_scale.initial));
   out.push_back(line("dynamic loss scale", o.loss_scale.dynamic));
   out.push_back(line("loss scale growth", o.loss_scale.growth));

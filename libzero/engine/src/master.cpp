@@ -31,6 +31,7 @@ sharded_over kept_over(const bucket_storage& b) noexcept {
 
 void sharded_optimizer::state::initialize(const fill_function& fill) {
   expect_none_held("initialize");
+  expect_no_early("initialize");
   wait_gathered();
   wait_published();
   forget_gathered();
@@ -289,6 +290,7 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
 }
 
 void sharded_optimizer::state::visit_master(const take_function& take) {
+  expect_no_early("stream_master");
   wait_published();
   const std::uint64_t cell = plan.tiers().any() ? plan.tiers().cell_elements : chunk_elements;
   for (const partition::placement& p : layout.parameters()) {

@@ -65,7 +65,10 @@ void sharded_optimizer::state::reduce(int unit) {
   progress.open = false;
   ++progress.calls;
   const bool kept_for_later = plan.options().keep_gradients && progress.calls < options.accumulate;
-  if (!kept_for_later) queue_unit_reduce(unit);
+  if (kept_for_later) return;
+  queue_unit_reduce(unit);
+  if (progress.calls == options.accumulate) update_early(unit);
+  progress_early(false);
 }
 
 // Forgets gradients that were taken and never reduced, and frees the slot they were in.

@@ -10,6 +10,7 @@ void sharded_optimizer::state::release(int unit) {
   const verb_timer timer(*this, phase::release, unit);
   parameter_slots.drop(unit);
   if (parameter_slots.holds(unit) == 0) gather_ahead();
+  progress_early(false);
 }
 
 }  // namespace zero

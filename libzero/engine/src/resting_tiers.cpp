@@ -123,10 +123,16 @@ tier_report resting_tiers::report() const {
   report.device_to_host = moved.device_to_host;
   report.disk_read = moved.disk_read;
   report.disk_written = moved.disk_written;
+  const auto seconds = [](std::chrono::nanoseconds time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  report.copying_up = seconds(moved.copying_up);
+  report.copying_down = seconds(moved.copying_down);
+  report.moving = seconds(moved.moving);
   for (const auto& store : stores_) {
     if (store == nullptr || store->in_place(0) != nullptr) continue;
-    report.disk_reading += std::chrono::duration<double>(store->reads().busy).count();
-    report.disk_writing += std::chrono::duration<double>(store->writes().busy).count();
+    report.disk_reading += seconds(store->reads().busy);
+    report.disk_writing += seconds(store->writes().busy);
   }
   return report;
 }

@@ -80,6 +80,8 @@ void sharded_optimizer::reduce(int unit) {
   state_->reduce(unit);
 }
 
+void sharded_optimizer::announce_step(float learning_rate) { state_->announce(learning_rate); }
+
 void sharded_optimizer::queue_step(float learning_rate) { state_->queue_step(learning_rate); }
 
 step_result sharded_optimizer::last_step() {
@@ -176,6 +178,8 @@ tier_report sharded_optimizer::tiers() const {
   tier_report report = state_->tiers.report();
   report.host_to_device += state_->crossed.host_to_device;
   report.device_to_host += state_->crossed.device_to_host;
+  report.host_to_device_reached = state_->crossed.host_to_device;
+  report.device_to_host_reached = state_->crossed.device_to_host;
   for (const phase p : {phase::fetch, phase::spill}) {
     report.exposed += state_->seconds[static_cast<std::size_t>(p)];
   }

@@ -116,10 +116,10 @@ sharded_optimizer::state::state(collectives::communicator& communicator,
       gradient_slots(ranks.memory(), statistics, plan.gradient_slots(), plan.gradient_bytes(),
                      options.addressing, queue),
       tiers(plan, options, work, ranks.memory(), statistics, place_of(ranks)),
-      units(layout.model().units.size()),
-      slot_reductions(plan.gradient_slots().slot_bytes.size()),
-      staged_bucket{no_bucket_staged, no_bucket_staged},
       scale(options.loss_scale) {
+  units.resize(layout.model().units.size());
+  slot_reductions.resize(plan.gradient_slots().slot_bytes.size());
+  staged_bucket = {no_bucket_staged, no_bucket_staged};
   if (work.place() != ranks.memory().place()) {
     throw invalid_argument(std::string("[engine] the processor does not reach the memory of '") +
                            ranks.backend() + "'");
@@ -169,6 +169,10 @@ void sharded_optimizer::state::allocate() {
   for (const auto& of_cell : runs) most_runs = std::max(most_runs, of_cell.size());
   packed_runs.reserve(most_runs);
   under_way.resize(static_cast<std::size_t>(plan.tiers().depth));
+  for (std::size_t i = 0; i < under_way.size(); ++i) under_way[i].block = i;
+  block_of.resize(plan.cells().size());
+  early.buckets.reserve(buckets.size());
+  early.cells.reserve(plan.cells().size());
   landing.reserve(buckets.size());
   cell_squares.resize(plan.cells().size());
   joined_squares.resize(buckets.size());

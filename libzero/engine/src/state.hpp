@@ -5,6 +5,7 @@
 #include "rank_groups.hpp"
 #include "resting_tiers.hpp"
 #include "slot_pool.hpp"
+#include "storage.hpp"
 
 #include <zero/base/buffer.hpp>
 #include <zero/base/trace.hpp>
@@ -14,81 +15,11 @@
 #include <zero/partition/memory_plan.hpp>
 #include <zero/partition/tier_traffic.hpp>
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
-#include <vector>
 
 namespace zero {
 
-// A run of elements that share a parameter group, in the arrays an update walks.
-struct update_run {
-  std::uint64_t offset = 0;  // elements
-  std::uint64_t count = 0;
-  int group = 0;
-};
-
-// The memory of one bucket and what is under way in it.
-struct bucket_storage {
-  const partition::bucket* shape = nullptr;
-  const partition::bucket_plan* plan = nullptr;
-  buffer parameter;
-  buffer gradient;
-  buffer gradient_shard;
-  buffer optimizer;
-  buffer secondary;
-  completion reduced;            // of the latest reduction
-  completion exchanged;          // of the latest exchange of reduced pieces
-  bool exchange_queued = false;  // in place, since the last step
-  completion published;          // of the latest publication, or of what came up a tier for it
-
-  // ---- of what rests off the device ----
-  completion landed;               // of the reduction whose piece is to be spilled
-  bool first_landing = false;      // of the step: it overwrites, later ones are added
-  bool added = false;              // one of the step was added, so the sum is known below alone
-  std::size_t staging = 0;         // of the reduced piece, where it is staged
-  completion spilled;              // of the reduced gradient
-  completion risen;                // of the parameters, from where they were updated
-  const_typed_span update_source;  // the gradient on the device that the update reads
-};
-
-// A cell of the update on its way, in a block of its own.
-struct cell_under_way {
-  std::byte* optimizer = nullptr;  // its arrays
-  typed_span gradient;
-  typed_span parameter;
-  completion fetched;  // of what comes from a store, or up
-  completion lowered;  // of what comes down from the device
-  completion spilled;  // of what went from here
-  completion risen;
-  completion used;  // of the update, where that is queued
-};
-
-inline constexpr std::size_t no_bucket_staged = static_cast<std::size_t>(-1);
-
-// A reduction in codes, until it lands.
-struct coded_reduction {
-  std::size_t bucket = no_bucket_staged;
-  bool first = false;   // since the last step: overwrites the reduced piece
-  bool last = false;    // before the next
-  bool across = false;  // is on its way across groups
-  completion moved;     // of its latest exchange
-  std::byte* sent = nullptr;
-  std::byte* received = nullptr;
-};
-
-struct unit_progress {
-  completion gathered;     // of the latest gather into its slot
-  int calls = 0;           // of reduce since the last step
-  int reductions = 0;      // of those, carried out
-  bool zeroed = false;     // its full gradients are zero or hold this micro-batch's
-  bool open = false;       // its gradients were taken and not reduced since
-  bool coded = false;      // what was gathered last is codes still
-  bool secondary = false;  // its secondary parameters are those of this step
-};
-
-struct sharded_optimizer::state {
+struct sharded_optimizer::state : step_progress {
   // `own_processor` is kept where it is not null; `processor` is it then.
   state(collectives::communicator& communicator, optim::processor& processor,
         std::unique_ptr<optim::processor> own_processor, partition::model_spec model,
@@ -117,40 +48,7 @@ struct sharded_optimizer::state {
   buffer staging;
   buffer host_staging;  // empty where the host reaches staging
   resting_tiers tiers;
-
-  std::vector<unit_progress> units;
-  std::vector<std::size_t> first_parameter;  // registration index of each unit's first
-  std::vector<completion> slot_reductions;   // by gradient slot: the reduction that reads it
-  std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
-  std::size_t next_staging = 0;
-  std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;                  // the one queued longer ago, or free
-  std::vector<std::vector<update_run>> runs;   // by cell; offsets from where it begins
-  std::vector<optim::update_run> packed_runs;  // of the cell at hand
-  std::vector<cell_under_way> under_way;       // by cell, modulo their number
-  std::vector<std::size_t> landing;            // buckets to be spilled, in order of reduction
-  std::array<std::size_t, 2> staged_gradient{no_bucket_staged, no_bucket_staged};
-  std::size_t next_gradient_staging = 0;
-  std::vector<offload::amendment> additions;     // by cell: adds to its gradient
-  std::vector<double> cell_squares;              // by cell, of sums that additions made
-  std::vector<double> joined_squares;            // by bucket
-  partition::tier_bytes crossed;                 // without the lane
-  std::size_t read_cell = partition::no_record;  // whose record is in the first host block
-  std::size_t read_bucket = no_bucket_staged;    // whose parameters were fetched to be read
-  typed_span read_parameters;
-  std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
-  std::size_t limit = 0;   // where this micro-batch ends in it
-
   optim::loss_scale scale;
-  std::uint64_t steps = 0;
-  completion decided;             // of reading back the decision of the last step
-  bool undecided = false;         // that has not been waited for
-  optim::step_decision decision;  // as read back, where there is no host_staging
-  step_result last_result;
-  schedule_report kept;
-  seconds_by_phase seconds{};
-  std::int64_t* nested = nullptr;  // nanoseconds within the innermost verb_timer
-  trace_recorder* trace = nullptr;
 
   [[nodiscard]] bool alone() const noexcept { return ranks.size() == 1; }
   // This rank's pieces of what is sharded over `over`.
@@ -235,11 +133,24 @@ struct sharded_optimizer::state {
 
   void clip(float learning_rate);
   void update_all(float learning_rate);
+  void announce(float learning_rate);
+  // Its gradients are final as soon as what is under way has landed.
+  void update_early(int unit);
+  // As far as that can go on without waiting; or to the end.
+  void progress_early(bool to_the_end);
+  [[nodiscard]] bool landed_for_update(std::size_t bucket) const noexcept;
+  // Throws invalid_argument while cells of the next step are updated already.
+  void expect_no_early(const char* call) const;
   [[nodiscard]] bool may_begin(std::size_t cell, std::size_t current) const noexcept;
+  [[nodiscard]] bool block_is_free() const noexcept;
+  [[nodiscard]] cell_under_way& take_block(std::size_t cell) noexcept;
   void begin_cell(std::size_t cell);
-  void update_cell(std::size_t cell, float learning_rate);
-  void update_runs(std::size_t cell, const cell_under_way& area, float learning_rate);
-  void update_packed(std::size_t cell, const cell_under_way& area, float learning_rate);
+  void update_cell(std::size_t cell, float learning_rate, const optim::step_decision* by);
+  void clear_padding(std::size_t cell, const cell_under_way& area);
+  void update_runs(std::size_t cell, const cell_under_way& area, float learning_rate,
+                   const optim::step_decision* by);
+  void update_packed(std::size_t cell, const cell_under_way& area, float learning_rate,
+                     const optim::step_decision* by);
   [[nodiscard]] optim::hyper constants_of(int group, float learning_rate) const noexcept;
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
@@ -294,6 +205,13 @@ struct sharded_optimizer::state {
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
+  [[nodiscard]] optim::decision_rule decision_rule() const noexcept {
+    return {scale.value(), options.clip_norm, options.non_finite == zero::non_finite::apply};
+  }
+  // Throws what made this object useless.
+  void expect_whole() const {
+    if (broken != nullptr) std::rethrow_exception(broken);
+  }
   // Throws invalid_argument, naming the unit, if one is held.
   void expect_none_held(const char* call) const;
 

@@ -23,10 +23,14 @@ void sharded_optimizer::state::expect_none_held(const char* call) const {
 // Every rank queues the same whatever the decision will be: one that is not to be applied leaves
 // everything as it is where the update runs, so the host need not know it.
 void sharded_optimizer::state::queue_step(float learning_rate) {
+  expect_whole();
   settle();
   expect_none_held("step");
   if (!std::isfinite(learning_rate)) {
     throw invalid_argument("[engine.step] the learning rate is not finite");
+  }
+  if (early.announced && learning_rate != early.learning_rate) {
+    throw invalid_argument("[engine.step] the learning rate is not the announced one");
   }
   for (std::size_t unit = 0; unit < units.size(); ++unit) {
     if (units[unit].calls == units[unit].reductions) abandon(static_cast<int>(unit));
@@ -36,12 +40,18 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
     const verb_timer timer(*this, phase::reduce, -1);
     finish_reductions();
   }
+  progress_early(true);
   clip(learning_rate);
   // Only operations over the same ranks are in order with each other.
   wait_gathered();
   wait_published();
   forget_gathered();
   update_all(learning_rate);
+  early.in_step = !early.cells.empty();
+  early.cells.clear();
+  early.begun = early.done = 0;
+  early.announced = false;
+  for (bucket_storage& b : buckets) b.early = false;
   read_cell = partition::no_record;
   for (unit_progress& unit : units) {
     unit.calls = 0;
@@ -80,12 +90,14 @@ void sharded_optimizer::state::settle() {
     }
   }
   const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
-  throw desync(
+  const auto told = std::make_exception_ptr(desync(
       "[engine.step] rank " + format_ranks(others) +
           " steps otherwise than rank 0: learning rate " + std::to_string(other.learning_rate) +
           " after " + std::to_string(other.reductions) + " reductions, not " +
           std::to_string(all[0].learning_rate) + " after " + std::to_string(all[0].reductions),
-      others);
+      others));
+  if (early.in_step) broken = told;  // some of it has been applied
+  std::rethrow_exception(told);
 }
 
 }  // namespace zero

@@ -37,6 +37,17 @@ const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {
   return run;
 }
 
+bool sharded_optimizer::state::block_is_free() const noexcept {
+  const cell_under_way& area = under_way[next_block];
+  return area.spilled.ready() && area.risen.ready() && area.used.ready();
+}
+
+cell_under_way& sharded_optimizer::state::take_block(std::size_t cell) noexcept {
+  block_of[cell] = next_block;
+  next_block = (next_block + 1) % under_way.size();
+  return under_way[block_of[cell]];
+}
+
 // Ahead only into a block that is free again: waiting for it would hold up what is there already.
 // Nothing is gained by beginning what rests on the device, and one memory serves all buckets whose
 // gradients are gathered apart.
@@ -44,8 +55,7 @@ bool sharded_optimizer::state::may_begin(std::size_t cell, std::size_t current) 
   if (cell == current) return true;
   if (cell >= current + under_way.size()) return false;
   const partition::cell& c = plan.cells()[cell];
-  const cell_under_way& area = under_way[cell % under_way.size()];
-  return tiered(c.bucket) && area.spilled.ready() && area.risen.ready() && area.used.ready() &&
+  return tiered(c.bucket) && block_is_free() &&
          (buckets[c.bucket].plan->update != updated_from::apart ||
           c.bucket == plan.cells()[current].bucket);
 }
@@ -58,7 +68,9 @@ void sharded_optimizer::state::begin_cell(std::size_t index) {
     // The lane knows nothing of the queue.
     if (tiered(c.bucket)) queue.record().wait();
   }
-  if (tiered(c.bucket)) fetch_cell(index, under_way[index % under_way.size()]);
+  if (b.early && c.down) return;
+  cell_under_way& area = take_block(index);
+  if (tiered(c.bucket)) fetch_cell(index, area);
 }
 
 // What is fetched is left as it is until the decision is known; if that is to leave everything as
@@ -68,47 +80,62 @@ void sharded_optimizer::state::update_all(float learning_rate) {
   std::size_t begun = 0;
   bool applied = true;
   for (std::size_t index = 0; index < cells.size(); ++index) {
-    const std::size_t bucket = cells[index].bucket;
-    if (!buckets[bucket].shape->trainable) {  // frozen parameters off the device
-      if (begun == index) ++begun;
-      continue;
-    }
+    const partition::cell& c = cells[index];
+    bucket_storage& b = buckets[c.bucket];
     while (begun < cells.size() && may_begin(begun, index)) {
+      // Frozen parameters off the device are cells too.
       if (buckets[cells[begun].bucket].shape->trainable) begin_cell(begun);
       ++begun;
     }
-    if (tiered(bucket) && index == buckets[bucket].plan->first_cell) {
+    if (!b.shape->trainable) continue;
+    if (tiered(c.bucket) && index == b.plan->first_cell) {
       decided.wait();
       applied = decision_read()->applied != 0;
     }
-    cell_under_way& area = under_way[index % under_way.size()];
-    if (tiered(bucket)) {
-      const verb_timer timer(*this, phase::fetch, buckets[bucket].shape->unit);
-      area.fetched.wait();
-      area.lowered.wait();
-    } else {
-      locate(index, area);
+    if (!(b.early && c.down)) {
+      cell_under_way& area = under_way[block_of[index]];
+      if (tiered(c.bucket)) {
+        const verb_timer timer(*this, phase::fetch, b.shape->unit);
+        area.fetched.wait();
+        area.lowered.wait();
+      } else {
+        locate(index, area);
+      }
+      if (applied) update_cell(index, learning_rate, decision_read());
     }
-    if (applied) update_cell(index, learning_rate);
-    if (index + 1 == buckets[bucket].plan->first_cell + buckets[bucket].plan->cells) {
-      publish(bucket);
-      buckets[bucket].exchange_queued = false;
+    if (index + 1 == b.plan->first_cell + b.plan->cells) {
+      publish(c.bucket);
+      b.exchange_queued = false;
     }
   }
 }
 
-void sharded_optimizer::state::update_cell(std::size_t index, float learning_rate) {
+// `by` is the host's decision; the device has its own.
+void sharded_optimizer::state::update_cell(std::size_t index, float learning_rate,
+                                           const optim::step_decision* by) {
   const partition::cell& c = plan.cells()[index];
-  cell_under_way& area = under_way[index % under_way.size()];
+  cell_under_way& area = under_way[block_of[index]];
+  if (!c.down) by = decision_here();
   {
     const verb_timer timer(*this, phase::update, buckets[c.bucket].shape->unit);
+    clear_padding(index, area);
     if (options.formats.states != optim::state_format::fp32 || packed_master(c)) {
-      update_packed(index, area, learning_rate);
+      update_packed(index, area, learning_rate, by);
     } else {
-      update_runs(index, area, learning_rate);
+      update_runs(index, area, learning_rate, by);
     }
   }
   if (tiered(c.bucket)) spill_cell(index, area);
+}
+
+// Between the runs of a cell lies padding. Where its parameters are made in a block, what another
+// cell left there must not rest with them.
+void sharded_optimizer::state::clear_padding(std::size_t index, const cell_under_way& area) {
+  const partition::cell& c = plan.cells()[index];
+  if (plan.reached(buckets[c.bucket].plan->parameter_tier, c) || reads_parameter(c)) return;
+  std::uint64_t covered = 0;
+  for (const update_run& run : runs[index]) covered += run.count;
+  if (covered < c.count) (c.down ? tiers.host_work() : work).clear(area.parameter);
 }
 
 optim::hyper sharded_optimizer::state::constants_of(int group, float learning_rate) const noexcept {
@@ -120,8 +147,9 @@ optim::hyper sharded_optimizer::state::constants_of(int group, float learning_ra
 
 // All arrays in fp32: one pass a run.
 void sharded_optimizer::state::update_runs(std::size_t index, const cell_under_way& area,
-                                           float learning_rate) {
+                                           float learning_rate, const optim::step_decision* by) {
   const partition::cell& c = plan.cells()[index];
+  optim::processor& where = c.down ? tiers.host_work() : work;
   const int states = optim::state_count(options.algorithm);
   for (const update_run& run : runs[index]) {
     const auto array = [&](std::size_t number) {
@@ -138,16 +166,12 @@ void sharded_optimizer::state::update_runs(std::size_t index, const cell_under_w
       spans.parameter = area.parameter.part(run.offset, run.count);
     }
     const optim::hyper constants = constants_of(run.group, learning_rate);
-    if (c.down) {
-      tiers.host_work().update(options.algorithm, constants, decision_read(), spans);
-    } else {
-      work.update(options.algorithm, constants, decision_here(), spans);
-    }
+    where.update(options.algorithm, constants, by, spans);
   }
 }
 
 void sharded_optimizer::state::update_packed(std::size_t index, const cell_under_way& area,
-                                             float learning_rate) {
+                                             float learning_rate, const optim::step_decision* by) {
   const partition::cell& c = plan.cells()[index];
   packed_runs.clear();
   for (const update_run& run : runs[index]) {
@@ -159,11 +183,7 @@ void sharded_optimizer::state::update_packed(std::size_t index, const cell_under
     spans.state[i] =
         area.optimizer + plan.array_offset(c, static_cast<std::size_t>(i) + (c.master ? 1 : 0));
   }
-  if (c.down) {
-    tiers.host_work().update_packed(options.algorithm, packed_runs, decision_read(), spans);
-  } else {
-    work.update_packed(options.algorithm, packed_runs, decision_here(), spans);
-  }
+  (c.down ? tiers.host_work() : work).update_packed(options.algorithm, packed_runs, by, spans);
 }
 
 }  // namespace zero

@@ -21,7 +21,8 @@ ZERO_HOST_DEVICE inline void decide(const step_vote* votes, std::size_t count,
   decision->norm = square_root(squares) * unscale;
   decision->finite = is_finite(squares) ? 1 : 0;
   decision->dissenting = dissenting;
-  decision->applied = decision->finite != 0 && dissenting == 0 ? 1 : 0;
+  const bool may = decision->finite != 0 || rule.apply_non_finite;
+  decision->applied = may && dissenting == 0 ? 1 : 0;
   const double factor = rule.clip_norm > 0 && decision->norm > rule.clip_norm
                             ? quotient(rule.clip_norm, decision->norm + 1e-6)
                             : 1.0;

@@ -41,12 +41,17 @@ struct move_end {
 // bytes, which it changes. Must not throw.
 using amendment = std::function<void(const void* from, std::byte* record, std::size_t bytes)>;
 
-// Bytes since construction.
+// Bytes since construction, and time, as far as the lane's thread saw it: the end of what others
+// move is noticed when it looks next.
 struct tier_traffic {
   std::uint64_t host_to_device = 0;
   std::uint64_t device_to_host = 0;
   std::uint64_t disk_read = 0;  // whole strides, of stores that cannot be worked on in place
   std::uint64_t disk_written = 0;
+  // While at least one copy of the direction was under way, and while any move was.
+  std::chrono::nanoseconds copying_up{0};
+  std::chrono::nanoseconds copying_down{0};
+  std::chrono::nanoseconds moving{0};
 };
 
 struct tier_lane_options {

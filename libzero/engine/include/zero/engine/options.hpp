@@ -31,6 +31,12 @@ enum class reduce_at : unsigned char {
   boundary,     // once a step; full gradients are kept between micro-batches at every stage
 };
 
+// What becomes of a step in which a gradient is not finite on any rank.
+enum class non_finite : unsigned char {
+  skip,   // no rank changes any state
+  apply,  // gradients are applied as they are, as trainers without a loss scale do
+};
+
 // Where gathered parameters appear.
 enum class addressing : unsigned char {
   slots,   // in one of a few fixed buffers; pointers change from gather to gather
@@ -56,6 +62,7 @@ struct engine_options {
   std::uint64_t rounding_seed = 1;
   double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
   optim::loss_scale_options loss_scale = {};
+  zero::non_finite non_finite = zero::non_finite::skip;
   int accumulate = 1;  // the most reductions of one unit between two steps; >= 1
   reduce_at reduction = reduce_at::micro_batch;
   partition::layout_kind layout = partition::layout_kind::flat;

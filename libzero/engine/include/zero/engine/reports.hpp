@@ -50,10 +50,18 @@ struct tier_report {
   std::uint64_t device_to_host = 0;
   std::uint64_t disk_read = 0;
   std::uint64_t disk_written = 0;
-  // Seconds in which at least one transfer of the direction was under way, and those of the calling
-  // thread in fetch and spill: what was not hidden behind computing.
+  // Of the bytes between host and device, those that an update reached where they rest: they were
+  // not copied.
+  std::uint64_t host_to_device_reached = 0;
+  std::uint64_t device_to_host_reached = 0;
+  // Seconds in which at least one transfer of the direction was under way; in which any move
+  // between tiers was; and those of the calling thread in fetch and spill: what was not hidden
+  // behind computing.
   double disk_reading = 0.0;
   double disk_writing = 0.0;
+  double copying_up = 0.0;
+  double copying_down = 0.0;
+  double moving = 0.0;
   double exposed = 0.0;
 };
 
@@ -62,6 +70,7 @@ struct schedule_report {
   std::uint64_t gathers = 0;     // calls of gather
   std::uint64_t prefetched = 0;  // of those, served by a gather queued ahead or still there
   std::uint64_t on_demand = 0;   // of those, outside the declared order
+  std::uint64_t early = 0;       // cells updated before their step, while a backward went on
 };
 
 }  // namespace zero

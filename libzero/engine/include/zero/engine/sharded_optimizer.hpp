@@ -150,11 +150,20 @@ class sharded_optimizer {
   void reduce(int unit);
 
   // ---- one step ----
+  // Says what step() will be called with; call it before the backwards that make its gradients.
+  // Where nothing of all ranks has to be known first (clip_norm 0, non_finite::apply, a fixed loss
+  // scale, gradients not in codes), what is updated below the device is then updated as soon as its
+  // unit's gradients are final, that is reduced options.accumulate times, while the backward goes
+  // on. Changes no bits. Such a unit can be gathered again only after the step. Blocks for the last
+  // step. If ranks turn out to step otherwise, this object can only be destroyed. Throws
+  // invalid_argument for a rate that is not finite.
+  void announce_step(float learning_rate);
+
   // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
   // and publication of the new parameters. If any gradient is not finite on any rank, no rank
   // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
   // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
-  // that is not finite and while a unit is held.
+  // that is not finite or not the announced one and while a unit is held.
   step_result step(float learning_rate) {
     queue_step(learning_rate);
     return last_step();

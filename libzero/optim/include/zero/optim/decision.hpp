@@ -18,8 +18,9 @@ struct step_vote {
 static_assert(sizeof(step_vote) == 16);
 
 struct decision_rule {
-  double loss_scale = 1.0;  // what gradients carry and is divided out
-  double clip_norm = 0.0;   // global L2 norm to scale down to; 0: never
+  double loss_scale = 1.0;        // what gradients carry and is divided out
+  double clip_norm = 0.0;         // global L2 norm to scale down to; 0: never
+  bool apply_non_finite = false;  // gradients that are not finite are applied as they are
 };
 
 // Kept from step to step where the update runs: `steps` counts on.
@@ -35,7 +36,8 @@ struct step_decision {
 static_assert(sizeof(step_decision) == 32);
 
 // Adds squares in the order of the votes. As torch.nn.utils.clip_grad_norm_: the clip factor is
-// max_norm / (norm + 1e-6), at most 1. Applied if finite and nobody dissents. count >= 1.
+// max_norm / (norm + 1e-6), at most 1. Applied if finite, or if that is not asked for, and nobody
+// dissents. count >= 1.
 void decide(const step_vote* votes, std::size_t count, const decision_rule& rule,
             step_decision* decision) noexcept;
 
