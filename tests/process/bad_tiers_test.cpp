@@ -2,7 +2,7 @@
 // given, the exit code of its class, and nothing written; or, where there is another way, that way.
 
 #include "cli/ran.hpp"
-#include "cli/small_disk.hpp"
+#include "process/small_disk.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>

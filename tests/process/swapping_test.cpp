@@ -2,7 +2,7 @@
 // and nobody touches the files of another.
 
 #include "cli/ran.hpp"
-#include "cli/small_disk.hpp"
+#include "process/small_disk.hpp"
 
 #include <gtest/gtest.h>
 #include <poll.h>

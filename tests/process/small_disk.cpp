@@ -1,4 +1,4 @@
-#include "cli/small_disk.hpp"
+#include "process/small_disk.hpp"
 
 #include "cli/ran.hpp"
 
