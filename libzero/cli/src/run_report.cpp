@@ -1,6 +1,7 @@
 #include "run_report.hpp"
 
 #include "link_report.hpp"
+#include "state_bytes.hpp"
 #include "tier_choice.hpp"
 #include "trainer/gpt_model.hpp"
 
@@ -247,6 +248,7 @@ json run_line(const finished_run& run) {
   line["optimizer"] = name_of(o.optimizer);
   line["optimizer_states"] = name_of(o.formats.states);
   line["master"] = name_of(o.formats.master);
+  line["bytes_per_parameter"] = bytes_per_parameter(o);
   line["accumulate"] = o.accumulate;
   line["batch"] = o.batch;
   line["sequence"] = sequence;
