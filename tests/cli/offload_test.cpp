@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,58 @@ class Offload : public ::testing::Test {
     return json::parse(last);
   }
 
+  // What links say of themselves agrees with what else is reported.
+  static void expect_links(const json& run, bool measured = true) {
+    const json& links = run.at("links");
+    const bool disk = run.at("offload") == "nvme";
+    EXPECT_EQ(links.is_null(), run.at("offload") == "none");
+    EXPECT_EQ(run.at("disk_wear").at("days").is_null(), !disk);
+    if (links.is_null()) return;
+    ASSERT_EQ(links.at("ranks").size(), run.at("offload_io").size());
+    EXPECT_EQ(links.at("measuring_seconds") > 0, measured);
+    const auto seconds = links.at("step_seconds").get<double>();
+    EXPECT_GE(seconds, run.at("step_seconds").at("min"));
+    EXPECT_LE(seconds, run.at("step_seconds").at("max").get<double>() * (1 + 1e-9));
+    for (const char* name : {"disk_read", "disk_written", "host_to_device", "device_to_host"}) {
+      const json& all = links.at(name);
+      double bytes = 0, rate = 0, ceiling = 0, busy = 0;
+      for (std::size_t rank = 0; rank < links.at("ranks").size(); ++rank) {
+        const json& own = links.at("ranks").at(rank).at(name);
+        EXPECT_EQ(own.at("bytes"), run.at("offload_io").at(rank).at(name)) << name;
+        bytes += own.at("bytes").get<double>();
+        rate += own.at("rate").is_null() ? 0 : own.at("rate").get<double>();
+        ceiling += own.at("ceiling").is_null() ? 0 : own.at("ceiling").get<double>();
+        busy = std::max(busy, own.at("busy_seconds").get<double>());
+      }
+      EXPECT_EQ(all.at("bytes"), bytes);
+      EXPECT_EQ(all.at("busy_seconds"), busy);
+      const double reached = all.contains("reached") ? all.at("reached").get<double>() : 0;
+      EXPECT_LE(reached, bytes);
+      EXPECT_EQ(all.at("rate").is_null(), bytes == reached) << name;
+      if (bytes > reached) {
+        EXPECT_NEAR(all.at("rate").get<double>(), rate, 1e-9 * rate);
+      }
+      const bool has_ceiling = measured && (disk || std::string(name).rfind("disk", 0) != 0);
+      EXPECT_EQ(all.at("ceiling").is_null(), !has_ceiling) << name;
+      EXPECT_EQ(all.at("utilisation").is_null(), !has_ceiling) << name;
+      EXPECT_EQ(all.at("rate_fraction").is_null(), !has_ceiling || bytes == reached) << name;
+      if (!has_ceiling) continue;
+      EXPECT_NEAR(all.at("ceiling").get<double>(), ceiling, 1e-9 * ceiling);
+      EXPECT_NEAR(all.at("utilisation").get<double>() * ceiling * seconds, bytes, 1e-6 * bytes);
+    }
+    for (const json& rank : links.at("ranks")) expect_overlap(rank.at("overlap"));
+    expect_overlap(links.at("overlap"));
+  }
+  static void expect_overlap(const json& overlap) {
+    const auto of = [&overlap](const char* name) { return overlap.at(name).get<double>(); };
+    EXPECT_GE(of("hidden_seconds"), 0);
+    EXPECT_LE(of("hidden_seconds"), of("hideable_seconds"));
+    EXPECT_LE(of("hideable_seconds"), of("moving_seconds"));
+    EXPECT_EQ(overlap.at("fraction").is_null(), of("hideable_seconds") == 0);
+    if (overlap.at("fraction").is_null()) return;
+    EXPECT_NEAR(of("fraction") * of("hideable_seconds"), of("hidden_seconds"), 1e-12);
+  }
+
   static void expect_predicted(const json& run) {
     for (const json& rank : run.at("memory")) {
       for (const auto& [account, bytes] : rank.at("predicted").items()) {
@@ -61,6 +115,11 @@ class Offload : public ::testing::Test {
         EXPECT_EQ(rank.at(way), bytes) << way;
       }
     }
+  }
+
+  static void expect_narrow(const std::string& output) {
+    std::istringstream text(output);
+    for (std::string line; std::getline(text, line);) EXPECT_LE(line.size(), 120U) << line;
   }
 
   fs::path folder_;
@@ -86,6 +145,7 @@ TEST_P(Compared, EveryTierHasTheSameBitsAndThePredictedBytes) {
   for (const json& run : runs) {
     EXPECT_EQ(run.at("parameters_digest"), runs.at(0).at("parameters_digest"));
     expect_predicted(run);
+    expect_links(run);
     const auto offload = run.at("offload").get<std::string>();
     ++seen[offload];
     const bool shards_parameters = run.at("stage") == 3;
@@ -109,7 +169,8 @@ TEST_P(Compared, EveryTierHasTheSameBitsAndThePredictedBytes) {
     EXPECT_EQ(moved.at("device_to_host") > 0, offload != "none");
   }
   EXPECT_EQ(seen, (std::map<std::string, int>{{"none", 4}, {"cpu", 4}, {"nvme", 4}}));
-  EXPECT_NE(r.output.find("disk"), std::string::npos);
+  EXPECT_NE(r.output.find("Between tiers"), std::string::npos);
+  expect_narrow(r.output);
   EXPECT_TRUE(fs::is_empty(at("swap")));
 }
 
@@ -139,6 +200,7 @@ TEST_F(Offload, OfAShareAndOfGradientsAlone) {
     ASSERT_EQ(r.exit_code, 0) << r.errors;
     const json run = last_line("json");
     expect_predicted(run);
+    expect_links(run);
     if (digest.is_null()) digest = run.at("parameters_digest");
     EXPECT_EQ(run.at("parameters_digest"), digest);
     if (options.size() == 4 && options[3] == "0.5") {
@@ -181,9 +243,35 @@ TEST_F(Offload, ABudgetChoosesAndHolds) {
   EXPECT_NE(tight.errors.find("swap files in " + at("swap")), std::string::npos) << tight.errors;
   const json run = last_line("json");
   expect_predicted(run);
+  expect_links(run);
   EXPECT_EQ(run.at("offload"), "nvme");
   EXPECT_EQ(run.at("memory").at(1).at("measured").at("peak"), smallest);
   EXPECT_EQ(run.at("parameters_digest"), free.at("parameters_digest"));
+  EXPECT_TRUE(fs::is_empty(at("swap")));
+}
+
+// Nothing is measured where that was not wanted, and the bits are the same.
+TEST_F(Offload, LinksAreMeasuredUnlessToldOtherwise) {
+  json digest;
+  for (const char* measure : {"on", "off"}) {
+    const ran r = zero("train", {"--ranks", "2", "--stage", "2", "--offload-optimizer", "nvme",
+                                 "--nvme-path", at("swap"), "--json", at("json"), "--measure-links",
+                                 measure, "--nvme-endurance", "2TB"});
+    ASSERT_EQ(r.exit_code, 0) << r.errors;
+    EXPECT_NE(r.output.find("taken 2 TB"), std::string::npos) << r.output;
+    expect_narrow(r.output);
+    const json run = last_line("json");
+    expect_predicted(run);
+    expect_links(run, measure == std::string("on"));
+    const json& wear = run.at("disk_wear");
+    EXPECT_NEAR(wear.at("days").get<double>() * wear.at("written_per_day").get<double>(), 2e12, 1);
+    if (digest.is_null()) digest = run.at("parameters_digest");
+    EXPECT_EQ(run.at("parameters_digest"), digest);
+  }
+  const ran none = zero("train", {"--ranks", "2", "--json", at("json")});
+  ASSERT_EQ(none.exit_code, 0) << none.errors;
+  EXPECT_TRUE(last_line("json").at("links").is_null());
+  EXPECT_EQ(none.output.find("Between tiers"), std::string::npos) << none.output;
   EXPECT_TRUE(fs::is_empty(at("swap")));
 }
 

@@ -109,9 +109,9 @@ TEST(Table, HasOneRowARunInEachHalf) {
     EXPECT_NE(lines[1].find(part), std::string::npos) << part << " in " << lines[1];
   }
   EXPECT_NE(lines[2].find("nan"), std::string::npos);
-  EXPECT_NE(lines[6].find("1.00 | 1.00"), std::string::npos);
-  EXPECT_NE(lines[6].find("7.00 | 7.00"), std::string::npos);
-  EXPECT_NE(lines[7].find("7.00 | 8.00"), std::string::npos);  // rank 1, which holds most
+  EXPECT_NE(lines[6].find("1.00|1.00"), std::string::npos);
+  EXPECT_NE(lines[6].find("7.00|7.00"), std::string::npos);
+  EXPECT_NE(lines[7].find("7.00|8.00"), std::string::npos);  // rank 1, which holds most
 }
 
 TEST(Table, NamesRowsWithGroupsAndTheirSize) {

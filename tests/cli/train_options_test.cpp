@@ -51,6 +51,8 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
                         "--offload-parameters=none",
                         "--offload-ratio=0.37",
                         "--nvme-path=/n p",
+                        "--nvme-endurance=2KiB",
+                        "--measure-links=off",
                         "--memory-budget=1GiB",
                         "--layers=3",
                         "--channels=12",

@@ -3,6 +3,7 @@
 // a client that never asks what became of a step.
 
 #include "engine/device_runs.hpp"
+#include "engine/tier_scratch.hpp"
 #include "support/queued_device.hpp"
 
 #include <zero/base/error.hpp>
@@ -137,7 +138,7 @@ TEST_P(stages_on_device, rest_on_any_tier_alike) {
         run.asks = accumulate == 1;
         run.micro_batches = run.options.accumulate = accumulate;
         const toy_result host = train_on_host(2, run);
-        run.options.disk_directory = "/tmp";
+        run.options.disk_directory = tier_scratch();
         run.options.tiers.cell_elements = 2048;
         run.options.tiers.optimizer = rests;
         run.options.tiers.optimizer_ratio = ratio;
@@ -158,7 +159,7 @@ TEST_P(stages_on_device, update_before_the_step_alike) {
     run.options.clip_norm = 0.0;
     run.options.non_finite = non_finite::apply;
     const toy_result host = train_on_host(2, run);
-    run.options.disk_directory = "/tmp";
+    run.options.disk_directory = tier_scratch();
     run.options.tiers.cell_elements = 2048;
     run.options.tiers.optimizer = rests;
     if (GetParam() == 3) run.options.tiers.parameters = rests;

@@ -1,6 +1,7 @@
 // Optimizer states and master weights in fewer bits: whatever is sharded and wherever it rests, the
 // same bits; and weights that are exact where they are said to be.
 
+#include "engine/tier_scratch.hpp"
 #include "engine/toy_client.hpp"
 #include "support/run_ranks.hpp"
 
@@ -30,7 +31,7 @@ toy_run base_run(const char* policy, dtype type, optim::optimizer_formats format
   run.options.groups[1].learning_rate_factor = 0.5F;
   run.options.clip_norm = 1.0;
   run.options.formats = formats;
-  run.options.disk_directory = "/tmp";
+  run.options.disk_directory = tier_scratch();
   run.options.tiers.cell_elements = 2048;
   return run;
 }

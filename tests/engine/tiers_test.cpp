@@ -1,5 +1,6 @@
 // Wherever state rests the bits are the same, and every byte is where the plan says.
 
+#include "engine/tier_scratch.hpp"
 #include "engine/toy_client.hpp"
 #include "support/run_ranks.hpp"
 
@@ -8,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,11 +17,6 @@ namespace zero::testing {
 namespace {
 
 using partition::tier;
-
-std::string scratch() {
-  const char* given = std::getenv("TMPDIR");
-  return given != nullptr ? given : "/tmp";
-}
 
 toy_run base_run(const char* policy, dtype type = dtype::fp32) {
   toy_run run;
@@ -33,7 +28,7 @@ toy_run base_run(const char* policy, dtype type = dtype::fp32) {
   run.options.groups[0].constants.weight_decay = 0.1F;
   run.options.groups[1].learning_rate_factor = 0.5F;
   run.options.clip_norm = 1.0;
-  run.options.disk_directory = scratch();
+  run.options.disk_directory = tier_scratch();
   run.options.tiers.cell_elements = 2048;
   return run;
 }
@@ -99,7 +94,7 @@ void expect_same_everywhere(const std::string& policy, int world, const toy_run&
 }
 
 class tiers : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(worlds, tiers, ::testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(worlds, tiers, ::testing::Values(1, 2, 3));
 
 TEST_P(tiers, stages_in_fp32) {
   for (const char* policy : {"0", "1", "2", "3"}) {
@@ -108,8 +103,8 @@ TEST_P(tiers, stages_in_fp32) {
 }
 
 TEST_P(tiers, stages_in_bf16_with_wide_and_narrow_gradients) {
-  for (const char* policy : {"0", "1", "2", "3"}) {
-    for (const gradient_storage kept : {gradient_storage::fp32, gradient_storage::same}) {
+  for (const gradient_storage kept : {gradient_storage::fp32, gradient_storage::same}) {
+    for (const char* policy : {"0", "2", "3"}) {
       toy_run run = base_run(policy, dtype::bf16);
       run.options.gradients = kept;
       expect_same_everywhere(policy, GetParam(), run);
@@ -118,7 +113,7 @@ TEST_P(tiers, stages_in_bf16_with_wide_and_narrow_gradients) {
 }
 
 TEST_P(tiers, accumulation_with_either_policy) {
-  for (const char* policy : {"0", "2", "3"}) {
+  for (const char* policy : {"0", "3"}) {
     for (const reduce_at when : {reduce_at::micro_batch, reduce_at::boundary}) {
       for (const dtype type : {dtype::fp32, dtype::bf16}) {
         toy_run run = base_run(policy, type);
@@ -132,10 +127,11 @@ TEST_P(tiers, accumulation_with_either_policy) {
   }
 }
 
-TEST_P(tiers, groups_of_ranks) {
-  if (GetParam() % 2 != 0) GTEST_SKIP() << "groups of 2 ranks do not divide " << GetParam();
-  for (const char* policy : {"hybrid", "hybrid1", "hpz"}) {
-    expect_same_everywhere(policy, GetParam(), base_run(policy));
+TEST(tiers_of_groups, change_no_bits) {
+  for (const int world : {2, 4}) {
+    for (const char* policy : {"hybrid", "hybrid1", "hpz"}) {
+      expect_same_everywhere(policy, world, base_run(policy));
+    }
   }
 }
 
@@ -186,18 +182,14 @@ TEST_P(tiers, codes) {
 
 // Without a norm or a verdict to wait for, what is offloaded is updated during the backward.
 TEST_P(tiers, updates_before_the_step) {
-  for (const char* policy : {"0", "1", "2", "3"}) {
-    for (const dtype type : {dtype::fp32, dtype::bf16}) {
-      for (const int accumulate : {1, 2}) {
-        toy_run run = base_run(policy, type);
-        run.options.clip_norm = 0.0;
-        run.options.non_finite = non_finite::apply;
-        run.micro_batches = run.options.accumulate = accumulate;
-        run.announces = true;
-        expect_same_everywhere(policy, GetParam(), run);
-        run.announces = false;
-        expect_same_everywhere(policy, GetParam(), run);
-      }
+  for (const char* policy : {"1", "3"}) {
+    for (const int accumulate : {1, 2}) {
+      toy_run run = base_run(policy, accumulate == 1 ? dtype::fp32 : dtype::bf16);
+      run.options.clip_norm = 0.0;
+      run.options.non_finite = non_finite::apply;
+      run.micro_batches = run.options.accumulate = accumulate;
+      run.announces = true;
+      expect_same_everywhere(policy, GetParam(), run);
     }
   }
 }

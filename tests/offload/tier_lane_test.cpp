@@ -1,5 +1,6 @@
 // What a lane moves, one move at a time and a few: where the bytes end, what is counted, in which
 // order things complete, and what is refused.
+#include "offload/late_copier.hpp"
 #include "offload/scratch.hpp"
 
 #include <zero/base/error.hpp>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -203,6 +205,47 @@ TEST_P(lanes, count_their_traffic) {
   EXPECT_EQ(lane_->traffic().disk_written, disk ? 3 * stride : 0U);
   EXPECT_EQ(disk_.reads().bytes, lane_->traffic().disk_read);
   EXPECT_EQ(disk_.writes().bytes, lane_->traffic().disk_written);
+}
+
+// A lane is busy from the first move to the end of the last, whatever went on at once.
+TEST_P(lanes, count_the_time_they_move) {
+  EXPECT_EQ(lane_->traffic().moving, 0ns);
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < odd_sizes.size(); ++i) {
+    (void)lane_->spill(device(device_.get()), odd_sizes[i], store(), i, 0);
+  }
+  lane_->drain();
+  const tier_traffic down = lane_->traffic();
+  EXPECT_GT(down.copying_down, 0ns);
+  EXPECT_EQ(down.copying_up, 0ns);
+  EXPECT_LE(down.copying_down, down.moving);
+  (void)lane_->fetch(store(), 3, device(device_.get()), 70001, 0);
+  lane_->drain();
+  const tier_traffic both = lane_->traffic();
+  EXPECT_GT(both.copying_up, 0ns);
+  EXPECT_EQ(both.copying_down, down.copying_down);
+  EXPECT_GT(both.moving, down.moving);
+  EXPECT_LE(both.moving, std::chrono::steady_clock::now() - begin);
+}
+
+// Copies of a device count from when the first was queued until the last is there.
+TEST(lane_times, are_of_what_is_under_way) {
+  late_copier copies(1, 20);
+  tier_lane lane(copies, {});
+  std::vector<unsigned char> from(1000, 1), to(1000);
+  copies.hold(copy_way::up, true);
+  (void)lane.copy(from.data(), to.data(), 500, copy_way::up, 0);
+  (void)lane.copy(from.data(), to.data() + 500, 500, copy_way::up, 0);
+  while (copies.outstanding() < 1) std::this_thread::yield();
+  const auto begun = std::chrono::steady_clock::now();
+  std::this_thread::sleep_for(20ms);  // it is held for so long at least
+  const auto held = std::chrono::steady_clock::now() - begun;
+  copies.hold(copy_way::up, false);
+  lane.drain();
+  EXPECT_EQ(to, from);
+  EXPECT_GE(lane.traffic().copying_up, held);
+  EXPECT_GE(lane.traffic().moving, held);
+  EXPECT_EQ(lane.traffic().copying_down, 0ns);
 }
 
 TEST_P(lanes, record_what_they_do) {

@@ -47,7 +47,7 @@ std::string in_column(double value) {
   return fmt::format("{:.{}f}", value, value < 99.995 ? 2 : value < 999.95 ? 1 : 0);
 }
 
-// "predicted | measured" in MiB, of the rank that holds most.
+// "predicted|measured" in MiB, of the rank that holds most.
 std::string memory_cell(const json& run, const char* account) {
   constexpr double mebibyte = 1U << 20;
   double predicted = 0;
@@ -58,7 +58,7 @@ std::string memory_cell(const json& run, const char* account) {
     measured = bytes;
     predicted = number(rank.at("predicted").at(account));
   }
-  return fmt::format("{} | {}", in_column(predicted / mebibyte), in_column(measured / mebibyte));
+  return fmt::format("{}|{}", in_column(predicted / mebibyte), in_column(measured / mebibyte));
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ std::string count_of_equal(const json& runs) {
 std::string format_table(const json& runs) {
   std::string text =
       fmt::format("{:>9} {:>7} {:>11} {:>10} {:>10} {:>11}  {}\n", "stage", "offload", "final loss",
-                  "step", "tokens/s", "moved/step", "parameters");
+                  "step", "tokens/s", "comm/step", "parameters");
   for (const json& run : runs) {
     const json& losses = run.at("losses");
     text += fmt::format("{} {:>11.6f} {:>7.1f} ms {:>10.1f} {:>7.2f} MiB  {}\n", name_of_row(run),
@@ -144,7 +144,7 @@ std::string format_table(const json& runs) {
   }
   constexpr std::array<const char*, 7> accounts{"parameters", "gradients", "optimizer", "buffers",
                                                 "host",       "peak",      "disk"};
-  text += "\nMiB of the rank that holds most, predicted | measured\n";
+  text += "\nMiB of the rank that holds most, predicted|measured\n";
   text += fmt::format("{:>9} {:>7}", "stage", "offload");
   for (const char* account : accounts) text += fmt::format(" {:>13}", account);
   text += "\n";

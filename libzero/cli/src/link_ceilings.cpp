@@ -28,8 +28,8 @@ constexpr std::uint64_t most_memory = 8_MiB;  // of one block
 constexpr std::uint64_t most_disk = 16_MiB;
 constexpr std::uint64_t most_record = 1_MiB;
 constexpr std::uint64_t at_a_time = 8;
-constexpr offload::rate_limits of_disk{60ms, 4_GiB};  // each direction
-constexpr offload::rate_limits of_copies{25ms, 4_GiB};
+constexpr offload::rate_limits of_disk{50ms, 4_GiB};  // each direction
+constexpr offload::rate_limits of_copies{15ms, 4_GiB};
 
 constexpr std::uint64_t whole_units(std::uint64_t bytes) { return bytes / unit * unit; }
 
@@ -57,13 +57,14 @@ class trial {
     copies_->copy(host_.data(), device_.data(), plan.memory, copy_way::up).wait();
   }
 
-  void measure(link_ceilings& found) {
-    if (disk_) {
-      const offload::store_rates rates =
-          offload::measure_store(*disk_, host_.data(), host_.size(), of_disk);
-      found.disk_read = rates.read.rate();
-      found.disk_written = rates.write.rate();
-    }
+  void measure_disk(link_ceilings& found) {
+    if (!disk_) return;
+    const offload::store_rates rates =
+        offload::measure_store(*disk_, host_.data(), host_.size(), of_disk);
+    found.disk_read = rates.read.rate();
+    found.disk_written = rates.write.rate();
+  }
+  void measure_copies(link_ceilings& found) {
     const offload::copier_rates rates =
         offload::measure_copier(*copies_, host_.data(), device_.data(), host_.size(), of_copies);
     found.host_to_device = rates.up.rate();
@@ -77,7 +78,7 @@ class trial {
       disk_ = std::make_unique<offload::disk_tier>(
           offload::make_disk_engine(), offload::swap_file(folder), sizes,
           offload::record_store_options{"a measurement's", 10s});
-    } catch (const error&) {  // the run, which needs more of it, says what is wrong
+    } catch (const error&) {  // copies can be measured all the same
     }
   }
 
@@ -134,23 +135,24 @@ link_ceilings measure_links(const train_options& options, const rank_place& plac
   link_ceilings found;
   const auto begin = clock::now();
   std::optional<trial> own;
-  try {
+  // What goes wrong here goes wrong again where it is told: no memory, a disk without room, options
+  // that the engine refuses.
+  const auto attempt = [](const auto& part) {
+    try {
+      part();
+    } catch (const error&) {
+    }
+  };
+  attempt([&] {
     const link_trial plan = planned(options, place);
     if (plan.memory > 0) own.emplace(plan, options.training.nvme_path, place, work);
-  } catch (const error&) {  // no memory for it, or options of which the engine says what is wrong
-    own.reset();
-  }
-  const auto ready = clock::now();
-  const bool together = all_ready(*place.ranks, own.has_value());
-  const auto started = clock::now();
-  if (!together) return found;
-  try {
-    own->measure(found);
-  } catch (const error&) {  // what fails now fails again where it is told
-    found = {};
-  }
+  });
+  if (!all_ready(*place.ranks, own.has_value())) return found;
+  attempt([&] { own->measure_disk(found); });
+  place.ranks->barrier().wait();
+  attempt([&] { own->measure_copies(found); });
   own.reset();
-  found.seconds = std::chrono::duration<double>(clock::now() - started + (ready - begin)).count();
+  found.seconds = std::chrono::duration<double>(clock::now() - begin).count();
   return found;
 }
 

@@ -17,7 +17,7 @@ struct link_ceilings {
   double disk_written = 0.0;
   double host_to_device = 0.0;
   double device_to_host = 0.0;
-  double seconds = 0.0;  // that measuring took, this rank's waiting for the others left out
+  double seconds = 0.0;  // that measuring took
 };
 
 // What one rank measures with. All 0: nothing to measure.
@@ -28,15 +28,15 @@ struct link_trial {
 };
 
 // For a rank that will hold `host` bytes in host memory and `disk` bytes on a disk, and at most
-// `budget` bytes of memory (0: no limit). Takes no more memory and no more of the disk than the run
-// itself, and in any case at most 16 MiB of each. Pure.
+// `budget` bytes of memory (0: no limit). Takes at most 16 MiB of memory and no more than the
+// budget, and at most 16 MiB of the disk and no more than the run. Pure.
 [[nodiscard]] link_trial plan_link_trial(std::uint64_t host, std::uint64_t disk,
                                          std::uint64_t budget);
 
 // Measures the links that a run with these options uses, on all ranks at once, since they share
 // them; nothing where all rests on the device or --measure-links is off. Collective over
-// `place.ranks`. Blocks for about 0.2 s; memory and files are gone when it returns. What cannot be
-// measured (a disk without room) is 0 and no error: the run will tell.
+// `place.ranks`. Blocks for 0.15 to 0.25 s; memory and files are gone when it returns. What cannot
+// be measured (a disk without room) is 0 and no error: the run will tell.
 [[nodiscard]] link_ceilings measure_links(const train_options& options, const rank_place& place,
                                           optim::processor& work);
 

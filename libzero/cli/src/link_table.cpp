@@ -59,10 +59,12 @@ std::string format_links(const json& runs, row_name name_of_row) {
   }
   if (rows.empty()) return "";
   return fmt::format(
-      "\nBetween tiers, of all ranks: MiB a step; read use, write use: of what the disk could move "
-      "in the time of a step;\nhidden: the part of moving that computing covered, of what it could "
-      "have; a drive that takes {:.4g} TB is worn out\nafter so long without a pause "
-      "(--nvme-endurance)\n"
+      "\nBetween tiers, MiB a step of all ranks. Read use, write use: the part that a step took of "
+      "what\n"
+      "the disk can do, as measured at the start. Hidden: of the moving that could go on behind\n"
+      "computing, the part that did. Worn out: when a drive has taken {:.4g} TB (--nvme-endurance) "
+      "of\n"
+      "training without a pause.\n"
       "{:>9} {:>7} {:>10} {:>10} {:>10} {:>10} {:>8} {:>9} {:>7} {:>11} {:>10}\n{}",
       endurance / 1e12, "stage", "offload", "to device", "to host", "from disk", "to disk",
       "read use", "write use", "hidden", "written/day", "worn out", rows);

@@ -134,6 +134,23 @@ void check_nvme_path(const std::string& path) {
   }
 }
 
+void check_swap_space(const train_options& o, int ranks) {
+  partition::tiering tiers = tiers_of(o);
+  tiers.gradients = partition::gradient_tier(tiers, policy_of(o, ranks));
+  if (!any_on_disk(tiers)) return;
+  const memory_report report = sharded_optimizer::predict(
+      trainer::model_of(chosen_model(o.training), o.training.dtype), engine_options_of(o), ranks);
+  const std::uint64_t asked = report.predicted[static_cast<std::size_t>(memory_account::disk)] *
+                              static_cast<std::uint64_t>(ranks);
+  const std::string& path = o.training.nvme_path;
+  std::error_code unknown;  // then it shows when the files are made
+  const std::uintmax_t available = std::filesystem::space(path, unknown).available;
+  if (unknown || asked <= available) return;
+  throw out_of_memory(fmt::format("--nvme-path {} has not the room for swap files of {}", path,
+                                  format_bytes(asked)),
+                      asked, available);
+}
+
 std::string settle_tiers(train_options& o, int ranks) {
   std::string line;
   const partition::sharding_policy policy = policy_of(o, ranks);

@@ -27,6 +27,9 @@ void offload_all(train_options& o, offload_tier where, int ranks);
 // Throws invalid_argument, naming the option, for a folder that swap files cannot lie in. Leaves
 // nothing there.
 void check_nvme_path(const std::string& path);
+// Throws out_of_memory, naming the option, if the swap files of `ranks` ranks, all of this machine,
+// do not fit where settle_tiers has put them. To be called before any of them is made.
+void check_swap_space(const train_options& o, int ranks);
 
 // Makes definite what is left open: with a budget, what rests where so that one of `ranks` ranks
 // stays inside it; a folder for swap files, if there are any, which it checks. Returns what was

@@ -134,6 +134,7 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
   group = chosen_group(options.stage, group, ranks, all_ranks ? std::nullopt : identity);
   check(options, ranks);
   const std::string chosen = settle_tiers(options, ranks);
+  if (!identity) check_swap_space(options, ranks);
   const bool speaks = !starter && (!identity || identity->who.rank == 0);
   if (speaks && !chosen.empty()) say(fmt::format("zero train: {}\n", chosen));
   if (!identity && ranks > 1) return train_there(options, ranks);
