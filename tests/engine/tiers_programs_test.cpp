@@ -59,10 +59,13 @@ void write_element(typed_span values, std::uint64_t i, float what) {
   }
 }
 
+constexpr float learning_rate = 0.02F;
+
 struct program {
   engine_options options;
   std::uint64_t seed = 0;
   int calls = 30;
+  bool announces = false;
 };
 
 // One rank's run of a program. The order of calls depends on the seed alone.
@@ -160,6 +163,8 @@ class run_of_program {
 
   void train() {
     if (micro_ == of_.options.accumulate) step();
+    const bool announces = of_.announces && micro_ + 1 == of_.options.accumulate;
+    if (announces) optimizer_.announce_step(learning_rate);
     optimizer_.begin_micro_batch();
     for (int unit = 0; unit < units(); ++unit) look(unit);
     for (int unit = units() - 1; unit >= 0; --unit) {
@@ -167,10 +172,11 @@ class run_of_program {
       optimizer_.reduce(unit);
     }
     ++micro_;
+    if (announces) step();  // what was updated before is not to be looked at
   }
 
   void step() {
-    const step_result result = optimizer_.step(0.02F);
+    const step_result result = optimizer_.step(learning_rate);
     see(result.gradient_norm);
     see(result.skipped);
     micro_ = 0;
@@ -259,6 +265,11 @@ program random_program(std::uint64_t seed, const std::string& policy) {
   o.prefetch = one_of(random, {0, 1, 4});
   o.addressing = one_of(random, {addressing::slots, addressing::stable});
   if (random() % 2 == 0) o.forward_order = {0, 1, 2, 3, 4, 0};
+  if (seed % 3 == 0) {  // updates may begin before their step
+    made.announces = true;
+    o.clip_norm = 0.0;
+    o.non_finite = non_finite::apply;
+  }
   o.tiers.cell_elements = 2048;
   o.tiers.depth = one_of(random, {2, 3, 8});
   o.tiers.bounces = one_of(random, {2, 4});
