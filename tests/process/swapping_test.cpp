@@ -15,7 +15,6 @@
 #include <fstream>
 #include <memory>
 #include <random>
-#include <regex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -99,9 +98,9 @@ class Swapping : public ::testing::Test {
   [[nodiscard]] std::string digest_in(const std::string& report) const {
     std::ifstream file(at(report));
     const std::string all{std::istreambuf_iterator<char>(file), {}};
-    std::smatch found;
-    const std::regex digest("\"parameters_digest\":\"([0-9a-f]{32})\"");
-    return std::regex_search(all, found, digest) ? found.str(1) : "";
+    const std::string key = "\"parameters_digest\":\"";
+    const std::size_t place = all.find(key);
+    return place == std::string::npos ? "" : all.substr(place + key.size(), 32);
   }
 
   fs::path folder_;
