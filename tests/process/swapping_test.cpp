@@ -112,7 +112,13 @@ pid_t one_of(const std::string& mark, std::mt19937& random) {
   return all.empty() ? -1 : all[random() % all.size()];
 }
 
-// 100 runs, several at a time. Of four, three are killed in the steps and one at any time at all.
+#ifdef __SANITIZE_ADDRESS__
+constexpr int killed_runs = 30;  // they take several times as long
+#else
+constexpr int killed_runs = 100;
+#endif
+
+// Many runs, several at a time. Of four, three are killed in the steps and one at any time at all.
 // The starter or a rank dies; what becomes of the others is theirs.
 TEST_F(Swapping, KilledLeavesNothing) {
   const small_disk disk(folder_.string(), 192);
@@ -124,7 +130,7 @@ TEST_F(Swapping, KilledLeavesNothing) {
   const std::string mark = "ZERO_SWAPPING_TEST=" + folder_.string();
   int in_steps = 0;
   std::uint64_t most_used = 0;
-  for (int round = 0; round < 100 / together; ++round) {
+  for (int round = 0; round < killed_runs / together; ++round) {
     std::vector<std::unique_ptr<running>> runs;
     words reports;
     words marks;
@@ -153,7 +159,7 @@ TEST_F(Swapping, KilledLeavesNothing) {
       EXPECT_TRUE(all_gone(marks[at_once], 10)) << marks[at_once];
     }
   }
-  EXPECT_GE(in_steps, 60);
+  EXPECT_GE(in_steps, killed_runs / 10 * 6);
   EXPECT_TRUE(fs::is_empty(swap));
   if (!disk.why().empty()) GTEST_SKIP() << "space used was not looked at: " << disk.why();
   EXPECT_GT(most_used, std::uint64_t{3} << 20U);
