@@ -90,7 +90,6 @@ void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64
                                       {{"all_gather", own.planned.all_gather},
                                        {"reduce_scatter", own.planned.reduce_scatter},
                                        {"all_to_all", own.planned.all_to_all},
-                                       {"all_to_all", own.planned.all_to_all},
                                        {"crossed", own.planned_crossing},
                                        {"calls", own.planned.calls}}}});
     line["offload_io"].push_back(offload_json(rank, own, steps));

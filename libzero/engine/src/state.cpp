@@ -134,22 +134,33 @@ sharded_optimizer::state::~state() {
   try {
     wait_all();
   } catch (const std::exception& why) {
-    // The communicator is poisoned: nobody reads any more. If only a group's is, ranks outside of
-    // it have not been told.
-    if (groups.split_off()) ranks.abort(why.what());
+    // Peers may not know: of an error of a group only its ranks do, of a disk's this one alone.
+    ranks.abort(why.what());
+    wait_each([](const completion& c) {
+      try {
+        c.wait();
+      } catch (...) {
+        // Whatever it failed with, it uses no memory any more.
+      }
+    });
+  }
+}
+
+template <typename Wait>
+void sharded_optimizer::state::wait_each(const Wait& wait_for) {
+  wait_for(queue.record());
+  for (const unit_progress& u : units) wait_for(u.gathered);
+  for (const coded_reduction& c : coded) wait_for(c.moved);
+  for (const bucket_storage& b : buckets) {
+    wait_for(b.reduced);
+    wait_for(b.exchanged);
+    wait_for(b.published);
   }
 }
 
 void sharded_optimizer::state::wait_all() {
   if (tiers.any()) tiers.lane().drain();
-  queue.record().wait();
-  for (const unit_progress& u : units) u.gathered.wait();
-  for (const coded_reduction& c : coded) c.moved.wait();
-  for (const bucket_storage& b : buckets) {
-    b.reduced.wait();
-    b.exchanged.wait();
-    b.published.wait();
-  }
+  wait_each([](const completion& c) { c.wait(); });
 }
 
 void sharded_optimizer::state::allocate() {
@@ -233,32 +244,6 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
     case purpose::host_staging:
       host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
-  }
-}
-
-// Neighbouring pieces of one group are one run: one call of the update kernel.
-void sharded_optimizer::state::find_runs(std::size_t index) {
-  const partition::cell& c = plan.cells()[index];
-  const bucket_storage& b = buckets[c.bucket];
-  if (!b.shape->trainable) return;
-  std::vector<update_run>& found = runs[index];
-  const partition::piece_run own = held(b.plan->optimizer);
-  for (int piece = own.first; piece < own.first + own.count; ++piece) {
-    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
-    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
-    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
-      const std::uint64_t begin = std::max(base + p.shard_offset, c.begin);
-      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
-      if (begin >= end) continue;
-      const int group = layout.parameter(p.parameter).group;
-      const std::uint64_t offset = begin - c.begin;
-      if (!found.empty() && found.back().group == group &&
-          found.back().offset + found.back().count == offset) {
-        found.back().count += end - begin;
-      } else {
-        found.push_back({offset, end - begin, group});
-      }
-    }
   }
 }
 

@@ -218,6 +218,8 @@ struct sharded_optimizer::state : step_progress {
   // ---- clocks ----
   // Blocks until everything this rank has queued is done.
   void wait_all();
+  template <typename Wait>
+  void wait_each(const Wait& wait_for);
   // What is queued from now on runs after `what`.
   void wait(const completion& what);
   // How a collective call is queued: after everything queued so far, and after `also`, for which

@@ -4,11 +4,39 @@
 #include "state.hpp"
 #include "verb_timer.hpp"
 
+#include <algorithm>
+
 namespace zero {
 
 using partition::sharded_over;
 using partition::tier;
 using partition::updated_from;
+
+// Neighbouring pieces of one group are one run: one call of the update kernel.
+void sharded_optimizer::state::find_runs(std::size_t index) {
+  const partition::cell& c = plan.cells()[index];
+  const bucket_storage& b = buckets[c.bucket];
+  if (!b.shape->trainable) return;
+  std::vector<update_run>& found = runs[index];
+  const partition::piece_run own = held(b.plan->optimizer);
+  for (int piece = own.first; piece < own.first + own.count; ++piece) {
+    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
+    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
+    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
+      const std::uint64_t begin = std::max(base + p.shard_offset, c.begin);
+      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
+      if (begin >= end) continue;
+      const int group = layout.parameter(p.parameter).group;
+      const std::uint64_t offset = begin - c.begin;
+      if (!found.empty() && found.back().group == group &&
+          found.back().offset + found.back().count == offset) {
+        found.back().count += end - begin;
+      } else {
+        found.push_back({offset, end - begin, group});
+      }
+    }
+  }
+}
 
 // The reduced gradient over exactly what the update walks, if that is on the device.
 const_typed_span sharded_optimizer::state::update_gradient(std::size_t index) {

@@ -10,7 +10,8 @@
 // gathered parameters and gradients: on the host it is done when a call returns; on a device the
 // client queues its own kernels on stream() and the host waits only where a call says so.
 //
-// Nothing is allocated after construction but by full_parameters().
+// Nothing is allocated after construction but by full_parameters() and, where master weights are not
+// in fp32, by initialize() and stream_master().
 
 #include <zero/base/hash.hpp>
 #include <zero/base/span.hpp>
@@ -108,7 +109,8 @@ class sharded_optimizer {
   // ranks first and throws desync that names the first difference and the ranks in the minority.
   // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this;
   // groups of ranks are split from it with the deadline that it has now.
-  // Parameters are zero until initialize().
+  // Parameters are zero until initialize(); where they rest on a disk, they cannot be gathered
+  // before.
   sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
                     engine_options options);
   // On a device: `work` must reach the memory of `ranks` and outlive this. Throws invalid_argument
