@@ -109,8 +109,7 @@ class sharded_optimizer {
   // ranks first and throws desync that names the first difference and the ranks in the minority.
   // Throws invalid_argument for options that cannot be, out_of_memory. `ranks` must outlive this;
   // groups of ranks are split from it with the deadline that it has now.
-  // Parameters are zero until initialize(); where they rest on a disk, they cannot be gathered
-  // before.
+  // Until initialize() parameters are zero; on a disk there are none.
   sharded_optimizer(collectives::communicator& ranks, partition::model_spec model,
                     engine_options options);
   // On a device: `work` must reach the memory of `ranks` and outlive this. Throws invalid_argument
