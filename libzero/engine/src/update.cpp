@@ -78,7 +78,8 @@ cell_under_way& sharded_optimizer::state::take_block(std::size_t cell) noexcept 
 
 // Ahead only into a block that is free again: waiting for it would hold up what is there already.
 // Nothing is gained by beginning what rests on the device, and one memory serves all buckets whose
-// gradients are gathered apart.
+// gradients are gathered apart. How far ahead one is differs between ranks: that puts no collective
+// out of order, since pieces are exchanged over other communicators than parameters are published.
 bool sharded_optimizer::state::may_begin(std::size_t cell, std::size_t current) const noexcept {
   if (cell == current) return true;
   if (cell >= current + under_way.size()) return false;
