@@ -105,8 +105,13 @@ swap_file& swap_file::operator=(swap_file&& other) noexcept {
   return *this;
 }
 
+// The space is given back now: an io_uring that is still being taken down keeps the file itself for
+// a while.
 swap_file::~swap_file() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ < 0) return;
+  const int emptied = ftruncate(descriptor_, 0);
+  static_cast<void>(emptied);  // if it cannot be, it goes with the file
+  close(descriptor_);
 }
 
 void swap_file::go_direct() {

@@ -126,12 +126,16 @@ void mover::copy(move& m, const void* from, void* to, copy_way way) {
 
 void mover::read(move& m, void* to) {
   read_.fetch_add(m.what.store->stride(m.what.record), std::memory_order_relaxed);
-  m.stored = {m.what.store->read(m.what.record, to), ++transfers_, nullptr};
+  const std::int64_t begun = trace_clock();
+  m.stored = {m.what.store->read(m.what.record, to), ++transfers_, &reading_};
+  reading_.begin(begun);
 }
 
 void mover::write(move& m, const void* from) {
   written_.fetch_add(m.what.store->stride(m.what.record), std::memory_order_relaxed);
-  m.stored = {m.what.store->write(m.what.record, from), ++transfers_, nullptr};
+  const std::int64_t begun = trace_clock();
+  m.stored = {m.what.store->write(m.what.record, from), ++transfers_, &writing_};
+  writing_.begin(begun);
 }
 
 void mover::begin(move& m) {
@@ -261,6 +265,8 @@ tier_traffic mover::traffic() const noexcept {
           written_.load(std::memory_order_relaxed),
           copying_up_.total(),
           copying_down_.total(),
+          reading_.total(),
+          writing_.total(),
           std::chrono::nanoseconds(0)};
 }
 

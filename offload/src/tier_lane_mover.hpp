@@ -138,6 +138,8 @@ class mover {
   std::array<asked, 4> unready_;
   busy_time copying_up_;
   busy_time copying_down_;
+  busy_time reading_;
+  busy_time writing_;
   std::atomic<std::uint64_t> up_{0};
   std::atomic<std::uint64_t> down_{0};
   std::atomic<std::uint64_t> read_{0};

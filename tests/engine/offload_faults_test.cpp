@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr int world = 2;
 // Of a transfer: short where a fault is to run into it.
-constexpr std::chrono::milliseconds shortly = 40ms, patiently = 20s;
+constexpr std::chrono::milliseconds shortly = 40ms, patiently = 60s;
 
 struct rank_outcome {
   digest128 digest{};
@@ -71,7 +71,7 @@ outcome train(const fault_script& script, int victim, std::chrono::milliseconds 
   run.options.disk_directory = scratch.path();
   outcome out(world);
   const auto errors = try_ranks(world, [&](collectives::communicator& ranks) {
-    ranks.set_deadline(30s);
+    ranks.set_deadline(90s);
     toy_run own = run;
     own.options.disk_deadline = ranks.rank() == victim ? deadline : patiently;
     own.options.make_disk = script.engines_of(ranks.rank());

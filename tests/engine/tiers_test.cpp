@@ -238,6 +238,21 @@ TEST(early_updates, keep_clients_from_seeing_half_a_step) {
   });
 }
 
+// Also where nothing is updated early, so that clients that are wrong are told on every tier.
+TEST(early_updates, keep_a_step_to_the_announced_rate) {
+  run_ranks(1, [](collectives::communicator& ranks) {
+    const toy_run run = base_run("1");
+    sharded_optimizer optimizer(ranks, toy_model(dtype::fp32), run.options);
+    optimizer.initialize([](std::size_t, std::uint64_t, span<float> values) {
+      for (float& value : values) value = 1.0F;
+    });
+    optimizer.announce_step(0.1F);
+    EXPECT_THROW(optimizer.step(0.2F), invalid_argument);
+    EXPECT_EQ(optimizer.step(0.1F).step, 1U);
+    EXPECT_EQ(optimizer.step(0.2F).step, 2U);  // nothing was announced
+  });
+}
+
 // What ranks did differently cannot be taken back.
 TEST(early_updates, of_ranks_that_differ_are_the_end) {
   run_ranks(2, [](collectives::communicator& ranks) {

@@ -228,6 +228,25 @@ TEST_P(lanes, count_the_time_they_move) {
   EXPECT_LE(both.moving, std::chrono::steady_clock::now() - begin);
 }
 
+// Transfers of several stores at once are one time, not several.
+TEST(lane_times, of_disks_are_no_longer_than_the_lane_moves) {
+  const scratch_directory scratch;
+  host_copier copies;
+  const std::vector<std::uint64_t> sizes(16, 65536);
+  disk_tier first(make_disk_engine(), swap_file(scratch.path()), sizes);
+  disk_tier second(make_disk_engine(), swap_file(scratch.path()), sizes);
+  const aligned_memory memory(65536);
+  tier_lane lane(copies, {});
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    (void)lane.spill({memory.get(), memory_place::host}, 65536, first, i, 0);
+    (void)lane.spill({memory.get(), memory_place::host}, 65536, second, i, 0);
+  }
+  lane.drain();
+  EXPECT_GT(lane.traffic().writing, 0ns);
+  EXPECT_LE(lane.traffic().writing, lane.traffic().moving);
+  EXPECT_EQ(lane.traffic().reading, 0ns);
+}
+
 // Copies of a device count from when the first was queued until the last is there.
 TEST(lane_times, are_of_what_is_under_way) {
   late_copier copies(1, 20);

@@ -95,6 +95,8 @@ int dispatch(const arguments& given) {
 int main(int count, char** values) {
   // Whoever started us may ignore it; then ranks would work on for a reader that is gone.
   signal(SIGPIPE, SIG_DFL);
+  // Memory that ranks share is a file to the limit on sizes of files: an error, not a silent end.
+  signal(SIGXFSZ, SIG_IGN);
   // A standard stream that is closed would give its number to the next file opened.
   while (true) {
     const int lowest = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -27,7 +27,8 @@ void sharded_optimizer::state::announce(float learning_rate) {
   const bool alone_decides = options.clip_norm == 0.0 && !options.loss_scale.dynamic &&
                              options.non_finite == zero::non_finite::apply &&
                              options.quantized_reduce == 0;
-  early.announced = alone_decides && tiers.any();
+  early.announced = true;
+  early.on = alone_decides && tiers.any();
   early.learning_rate = learning_rate;
   early.decision = {};
   early.decision.steps = steps;
@@ -36,7 +37,7 @@ void sharded_optimizer::state::announce(float learning_rate) {
 }
 
 void sharded_optimizer::state::update_early(int unit) {
-  if (!early.announced) return;
+  if (!early.on) return;
   for (const std::size_t index : layout.buckets_of(unit)) {
     bucket_storage& b = buckets[index];
     // At the front of a full gradient the reduced piece is only once another takes its staging.
@@ -60,7 +61,7 @@ bool sharded_optimizer::state::landed_for_update(std::size_t index) const noexce
 }
 
 void sharded_optimizer::state::progress_early(bool to_the_end) {
-  if (!early.announced) return;
+  if (!early.on) return;
   if (!to_the_end) spill_landed();
   while (!early.buckets.empty()) {
     const std::size_t index = early.buckets.front();

@@ -59,7 +59,6 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const partition::cell& c = cells[i];
     std::byte* arrays = b.optimizer.as<std::byte>() + c.at;
-    completion spilled;
     if (c.down) {
       offload::tier_store& store = *tiers.store(tier_class::optimizer);
       std::byte* const resting = store.in_place(c.optimizer_record);

@@ -131,11 +131,8 @@ tier_report resting_tiers::report() const {
   report.copying_up = seconds(moved.copying_up);
   report.copying_down = seconds(moved.copying_down);
   report.moving = seconds(moved.moving);
-  for (const auto& store : stores_) {
-    if (store == nullptr || store->in_place(0) != nullptr) continue;
-    report.disk_reading += seconds(store->reads().busy);
-    report.disk_writing += seconds(store->writes().busy);
-  }
+  report.disk_reading = seconds(moved.reading);
+  report.disk_writing = seconds(moved.writing);
   return report;
 }
 

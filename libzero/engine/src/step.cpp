@@ -50,7 +50,7 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
   early.in_step = !early.cells.empty();
   early.cells.clear();
   early.begun = early.done = 0;
-  early.announced = false;
+  early.announced = early.on = false;
   for (bucket_storage& b : buckets) b.early = false;
   read_cell = partition::no_record;
   for (unit_progress& unit : units) {

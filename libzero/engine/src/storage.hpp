@@ -92,7 +92,8 @@ struct unit_progress {
 
 // Cells that are updated before the step, in the order in which their gradients were final.
 struct early_updates {
-  bool announced = false;
+  bool announced = false;  // a rate, that is
+  bool on = false;         // and nothing has to be known first
   float learning_rate = 0.0F;
   optim::step_decision decision;     // the step's, but for what is not known yet
   std::vector<std::size_t> buckets;  // reduced for the last time, until that has landed

@@ -48,9 +48,12 @@ struct tier_traffic {
   std::uint64_t device_to_host = 0;
   std::uint64_t disk_read = 0;  // whole strides, of stores that cannot be worked on in place
   std::uint64_t disk_written = 0;
-  // While at least one copy of the direction was under way, and while any move was.
+  // While at least one copy of the direction was under way, or one transfer of a store that cannot
+  // be worked on in place, and while any move was.
   std::chrono::nanoseconds copying_up{0};
   std::chrono::nanoseconds copying_down{0};
+  std::chrono::nanoseconds reading{0};
+  std::chrono::nanoseconds writing{0};
   std::chrono::nanoseconds moving{0};
 };
 

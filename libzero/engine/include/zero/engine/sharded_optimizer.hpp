@@ -10,8 +10,8 @@
 // gathered parameters and gradients: on the host it is done when a call returns; on a device the
 // client queues its own kernels on stream() and the host waits only where a call says so.
 //
-// Nothing is allocated after construction but by full_parameters() and, where master weights are not
-// in fp32, by initialize() and stream_master().
+// Nothing is allocated after construction but by full_parameters() and, where master weights are
+// not in fp32, by initialize() and stream_master().
 
 #include <zero/base/hash.hpp>
 #include <zero/base/span.hpp>
