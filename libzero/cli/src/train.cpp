@@ -20,8 +20,10 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <new>
+#include <thread>
 
 namespace zero::cli {
 namespace {
@@ -150,6 +152,8 @@ int train_started(const arguments& given, const rank_identity& identity,
     return train_as(given, identity, starter);
   } catch (const invalid_argument& e) {
     if (rank == 0) throw;
+    // Launchers end all ranks with the first that fails: let it be the one that speaks.
+    std::this_thread::sleep_for(std::chrono::seconds(1));
     return static_cast<int>(e.kind());
   } catch (const error& e) {
     throw error(fmt::format("rank {}: {}", rank, e.what()), e.kind());
