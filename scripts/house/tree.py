@@ -17,11 +17,12 @@ ROOMS = {
     "collectives": "collectives",
     "offload": "offload",
     "engine": "libzero/engine",
+    "client": "libzero/client",
     "cli": "libzero/cli",
     "bench": "bench",
     "tests": "tests",
 }
-LIBRARY = ("base", "optim", "partition", "collectives", "offload", "engine")
+LIBRARY = ("base", "optim", "partition", "collectives", "offload", "engine", "client")
 SOURCE_SUFFIXES = (".hpp", ".cpp", ".h", ".cu", ".cuh")
 # Folders that are never ours to read.
 SKIPPED = {".git", "build", "out", "__pycache__"}

@@ -1,0 +1,37 @@
+#pragma once
+// outcome: from exceptions to the statuses and messages of the C interface. Thread-safe.
+
+#include <zero/status.h>
+
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace zero::client {
+
+struct outcome {
+  zero_status status = ZERO_OK;
+  std::string message;
+};
+
+// What is being thrown now; never throws. To be called in a catch block.
+[[nodiscard]] outcome caught() noexcept;
+
+// Puts as much of the text there as fits; `why` may be null.
+void tell(zero_message* why, const std::string& text) noexcept;
+
+// Runs `work`; whatever it throws becomes a status, and a message in `why`.
+template <typename Work>
+[[nodiscard]] zero_status guarded(zero_message* why, Work&& work) noexcept {
+  tell(why, {});
+  try {
+    std::forward<Work>(work)();
+    return ZERO_OK;
+  } catch (...) {
+    const outcome of = caught();
+    tell(why, of.message);
+    return of.status;
+  }
+}
+
+}  // namespace zero::client
