@@ -63,7 +63,7 @@ def check_heads(tree):
         once = not source.stem.endswith("-inl")
         if once and lines[0] != "#pragma once":
             yield source.finding(1, "a header begins with #pragma once")
-        if not lines[once].startswith("//"):
+        if not lines[once].startswith(("//", "/**")):
             yield source.finding(1, "the head of the file does not say what it is")
 
 

@@ -1,5 +1,4 @@
-#ifndef ZERO_CONFIG_H
-#define ZERO_CONFIG_H
+#pragma once
 /**
  * @file
  * How a sharded optimizer behaves and where its state rests.
@@ -70,5 +69,3 @@ ZERO_PUBLIC zero_status zero_config_environment(zero_config* config, zero_messag
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* ZERO_CONFIG_H */

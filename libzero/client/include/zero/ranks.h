@@ -1,5 +1,4 @@
-#ifndef ZERO_RANKS_H
-#define ZERO_RANKS_H
+#pragma once
 /**
  * @file
  * Who this rank is, and how it reaches the others.
@@ -61,5 +60,3 @@ ZERO_PUBLIC void zero_ranks_destroy(zero_ranks* ranks);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* ZERO_RANKS_H */

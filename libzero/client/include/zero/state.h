@@ -1,5 +1,4 @@
-#ifndef ZERO_STATE_H
-#define ZERO_STATE_H
+#pragma once
 /**
  * @file
  * Weights and states of a sharded optimizer: to update, read, write and save; reports.
@@ -99,5 +98,3 @@ ZERO_PUBLIC const char* zero_report_json(zero_optimizer* z);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* ZERO_STATE_H */

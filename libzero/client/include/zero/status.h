@@ -1,5 +1,4 @@
-#ifndef ZERO_STATUS_H
-#define ZERO_STATUS_H
+#pragma once
 /**
  * @file
  * Words that all of the C interface speaks.
@@ -76,5 +75,3 @@ ZERO_PUBLIC const char* zero_status_name(zero_status status);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* ZERO_STATUS_H */

@@ -1,5 +1,4 @@
-#ifndef ZERO_ZERO_H
-#define ZERO_ZERO_H
+#pragma once
 /**
  * @file
  * libzero for trainers: a sharded optimizer behind the memory, the kernels and, if wanted, the
@@ -166,5 +165,3 @@ ZERO_PUBLIC zero_status zero_loss_scale(zero_optimizer* z, double* out);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* ZERO_ZERO_H */
