@@ -2,6 +2,7 @@
 
 #include "handle.hpp"
 
+#include "config_settled.hpp"
 #include "settings.hpp"
 
 #include <zero/base/error.hpp>
@@ -57,13 +58,12 @@ std::unique_ptr<zero_optimizer> create(const zero_config* config, zero_ranks* ra
   };
   if (config == nullptr) {
     check(zero_config_environment(&wanted, why));
-  } else {
-    wanted = *config;
+    config = &wanted;
   }
-  wanted = read_config(wanted);
   const bool owned = ranks == nullptr;
   if (owned) check(zero_ranks_environment(&ranks, why));
   std::unique_ptr<zero_ranks, ranks_deleter> until_taken(owned ? ranks : nullptr);
+  wanted = settled(config, ranks->communicator->size());
   if (ranks->in_use) {
     throw invalid_argument("[client.create] these ranks are those of an open optimizer");
   }

@@ -182,7 +182,7 @@ zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss) {
 }
 
 zero_status zero_last_step(zero_optimizer* z, zero_step_result* out) {
-  return enter_work(z, "last_step", [&](zero_optimizer& own, session& s) {
+  return enter_work(z, "last_step", [&](zero_optimizer&, session& s) {
     if (!s.updated) throw zero::invalid_argument("[client.last_step] no step has been made");
     zero_step_result now{};
     const zero::step_result last = s.engine->last_step();
@@ -190,16 +190,14 @@ zero_status zero_last_step(zero_optimizer* z, zero_step_result* out) {
     now.gradient_norm = last.gradient_norm;
     now.skipped = last.skipped ? 1 : 0;
     now.loss_scale = static_cast<double>(last.loss_scale);
-    if (own.config.gradients == ZERO_MEAN) now.loss_scale /= own.reach().size();
     zero::client::write_sized(&now, sizeof now, out, "last_step");
   });
 }
 
 zero_status zero_loss_scale(zero_optimizer* z, double* out) {
-  return enter_work(z, "loss_scale", [&](zero_optimizer& own, session& s) {
+  return enter_work(z, "loss_scale", [&](zero_optimizer&, session& s) {
     if (out == nullptr) throw zero::invalid_argument("[client.loss_scale] a null pointer");
     *out = static_cast<double>(s.engine->loss_scale());
-    if (own.config.gradients == ZERO_MEAN) *out /= own.reach().size();
   });
 }
 
