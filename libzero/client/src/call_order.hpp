@@ -24,6 +24,8 @@ class call_order {
   void may_step(const char* call) const;
   void expect_idle(const char* call) const;
   void may_ask_gradient(int unit) const;
+  // No gradient has been made since the last step.
+  void may_change_weights(const char* call) const;
 
   void micro_batch_begun(int index, int count);
   void evaluating() noexcept;

@@ -7,9 +7,10 @@
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
+#include <iterator>
 
 zero_optimizer::zero_optimizer(const zero_config& wanted, zero_ranks* reached_by, bool owned)
     : own_ranks(owned ? reached_by : nullptr),
@@ -33,7 +34,11 @@ session& at_work(zero_optimizer& z, const char* call) {
   if (!z.committed()) {
     throw invalid_argument(std::string("[client.") + call + "] zero_commit comes first");
   }
-  if (z.at_work.full && std::strcmp(call, "full_end") != 0) {
+  // What may be called while all parameters are here.
+  const char* const meanwhile[] = {"full_end", "parameter", "sum"};
+  const bool may = std::any_of(std::begin(meanwhile), std::end(meanwhile),
+                               [call](const char* name) { return std::strcmp(call, name) == 0; });
+  if (z.at_work.full && !may) {
     throw invalid_argument(std::string("[client.") + call +
                            "] parameters are all here: zero_full_end comes first");
   }
