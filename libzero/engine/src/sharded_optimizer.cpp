@@ -91,6 +91,14 @@ void sharded_optimizer::queue_step(float learning_rate, const range_function& up
   state_->queue_step(learning_rate, &update);
 }
 
+double sharded_optimizer::gradient_norm() { return state_->gradient_norm(); }
+
+void sharded_optimizer::skip_next_step() { state_->skip_next_step(); }
+
+void sharded_optimizer::set_group(int group, const parameter_group& constants) {
+  state_->set_group(group, constants);
+}
+
 step_result sharded_optimizer::last_step() {
   state_->settle();
   return state_->last_result;

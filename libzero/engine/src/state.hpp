@@ -74,13 +74,9 @@ struct sharded_optimizer::state : step_progress {
   // The run it is part of, where that is exchanged in place (updated_from::around).
   [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
   // Array 0 is the master weights, then come the states; each as long as the update walks.
-  [[nodiscard]] optim::step_decision* decision_here() const noexcept {
-    return exchange.as<optim::step_decision>();
-  }
+  [[nodiscard]] optim::step_decision* decision_here() const noexcept;
   [[nodiscard]] optim::step_vote* votes() const noexcept;
-  [[nodiscard]] float* host_values() const noexcept {
-    return host_staging ? host_staging.as<float>() : staging.as<float>();
-  }
+  [[nodiscard]] float* host_values() const noexcept;
   [[nodiscard]] optim::step_decision* decision_read() noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
   // Something of the bucket rests off the device.
@@ -106,6 +102,8 @@ struct sharded_optimizer::state : step_progress {
   void release(int unit);
 
   void take_gradients(int unit);
+  // Throws invalid_argument once the norm was taken.
+  void expect_open(const char* call) const;
   void abandon(int unit);
   void reduce(int unit);
   void queue_unit_reduce(int unit);
@@ -120,6 +118,13 @@ struct sharded_optimizer::state : step_progress {
   void finish_reductions();
 
   void clip(float learning_rate);
+  // What this rank is about to do is told to all, and what they are lies in votes().
+  void exchange_votes(float learning_rate);
+  [[nodiscard]] double gradient_norm();
+  void skip_next_step();
+  void set_group(int group, const parameter_group& constants);
+  // Throws invalid_argument once an announced step may have begun.
+  void expect_not_begun(const char* call) const;
   void update_all(float learning_rate);
   void announce(float learning_rate);
   // Its gradients are final as soon as what is under way has landed.
@@ -171,14 +176,19 @@ struct sharded_optimizer::state : step_progress {
   void spill_landed();                      // those that have; does not block
   void spill_gradient(std::size_t bucket);  // blocks until it has landed
   void finish_spill(int unit);              // its gradients' memory is free again
-  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept {
-    return squares.as<double>() + bucket;
-  }
+  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept;
   void collect_squares(std::size_t bucket);
 
   // With `rule` where the client has its own, else null.
   void queue_step(float learning_rate, const range_function* rule);
   void expect_rule(const range_function* rule) const;
+  // What was taken and not reduced is forgotten; all else is reduced, or on its way.
+  void finish_gradients();
+  // The votes of the last exchange, in the order of pieces, to be read by the host; blocks.
+  [[nodiscard]] const optim::step_vote* read_votes();
+  [[nodiscard]] std::vector<int> ranks_that(
+      const std::function<bool(const optim::step_vote&)>& voted);
+  [[nodiscard]] std::exception_ptr dissent();
   // Blocks until it is known what became of the last step. Throws desync where ranks differed.
   void settle();
 

@@ -103,8 +103,9 @@ class sharded_optimizer {
   // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
   // and publication of the new parameters. If any gradient is not finite on any rank, no rank
   // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
-  // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
-  // that is not finite or not the announced one and while a unit is held.
+  // the ranks, where learning rates, counts of reductions or constants of groups differ;
+  // invalid_argument for a rate that is not finite or not the announced one and while a unit is
+  // held.
   step_result step(float learning_rate) {
     queue_step(learning_rate);
     return last_step();
@@ -125,6 +126,20 @@ class sharded_optimizer {
     return last_step();
   }
   void queue_step(float learning_rate, const range_function& update);
+
+  // The norm that step() would report, of the gradients as they are. Collective; blocks; changes
+  // nothing, but until the step gradients() and reduce() throw invalid_argument. Throws desync as
+  // step does.
+  [[nodiscard]] double gradient_norm();
+
+  // This rank's vote that no rank shall change anything in the next step, whatever its gradients
+  // are; to a dynamic loss scale it is no overflow. Throws invalid_argument where an announced
+  // step may have begun, and then announce_step does.
+  void skip_next_step();
+
+  // New constants of a group for the steps to come, the same on all ranks. Throws invalid_argument
+  // for a group that is not there and where an announced step may have begun.
+  void set_group(int group, const parameter_group& constants);
 
   // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
   // Blocks for the last step where the scale depends on it (loss_scale_options::dynamic).
