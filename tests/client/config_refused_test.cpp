@@ -22,9 +22,9 @@ void expect_refused(const std::vector<refused>& table) {
   before.prefetch = 5;
   for (const refused& r : table) {
     const taken got = of_json(r.text, before);
-    EXPECT_EQ(got.status, ZERO_INVALID) << r.text;
-    EXPECT_EQ(got.why, r.why) << r.text;
-    EXPECT_TRUE(same(got.config, before)) << r.text;
+    EXPECT_EQ(got.status, ZERO_INVALID) << r.text.substr(0, 200);
+    EXPECT_EQ(got.why, r.why) << r.text.substr(0, 200);
+    EXPECT_TRUE(same(got.config, before)) << r.text.substr(0, 200);
   }
 }
 
@@ -160,10 +160,11 @@ TEST(config_refused, unknown_keys_name_the_nearest) {
       {R"({"zero_optimization": {"offload_param": {"nvmepath": ""}}})",
        "zero_optimization.offload_param.nvmepath is not known; the nearest known key is "
        "zero_optimization.offload_param.nvme_path"},
-      {R"({"libzero": {"budget": 3}})",
-       "libzero.budget is not known; the nearest known key is libzero.device"},
+      {R"({"libzero": {"memory_budgets": 3}})",
+       "libzero.memory_budgets is not known; the nearest known key is libzero.memory_budget"},
       {"{\"" + monster + "\": 1}",
-       std::string(100, 'x') + "... is not known; the nearest known key is amp"},
+       std::string(100, 'x') +
+           "... is not known; the nearest known key is optimizer.params.maximize"},
       {R"({"fp16": true})", "fp16: true is not accepted; expected an object"},
       {R"({"zero_optimization": {"stage": {"x": 1}}})",
        "zero_optimization.stage: {\"x\":1} is not accepted; expected a whole number from 0 to 3"},

@@ -23,10 +23,18 @@ std::string shown(const std::string& name) {
   return name.size() <= most_shown ? name : name.substr(0, most_shown) + "...";
 }
 
-[[noreturn]] void refuse_unknown(const std::string& name, const std::vector<std::string>& known,
-                                 const char* what) {
-  const std::string nearest = nearest_of(name.substr(0, most_shown), known);
-  throw invalid_argument(shown(name) + " is not known; the nearest " + what + " is " + nearest);
+// Sections are as near as what is in them.
+[[noreturn]] void refuse_unknown(const std::string& name, std::vector<std::string> known) {
+  std::set<std::string> sections;
+  for (const std::string& path : known) {
+    for (std::size_t dot = path.find('.'); dot != std::string::npos;
+         dot = path.find('.', dot + 1)) {
+      sections.insert(path.substr(0, dot));
+    }
+  }
+  known.insert(known.end(), sections.begin(), sections.end());
+  throw invalid_argument(shown(name) + " is not known; the nearest known key is " +
+                         nearest_of(name.substr(0, most_shown), known));
 }
 
 std::vector<std::string> all_paths() {
@@ -89,7 +97,7 @@ void collect(const json& object, const std::string& prefix, const std::vector<st
     if (std::find(known.begin(), known.end(), path) != known.end()) {
       into.emplace(path, value);
     } else if (std::none_of(known.begin(), known.end(), is_in_section)) {
-      refuse_unknown(path, known, "known key");
+      refuse_unknown(path, known);
     } else if (value.is_object()) {
       collect(value, section, known, into);
     } else if (!is_left_alone(value)) {
