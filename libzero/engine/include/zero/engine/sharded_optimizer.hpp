@@ -32,6 +32,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class sharded_optimizer;
@@ -91,7 +92,7 @@ class full_parameters_region {
 
  private:
   friend class sharded_optimizer;
-  struct storage;
+  struct [[gnu::visibility("hidden")]] storage;
   explicit full_parameters_region(std::unique_ptr<storage> s) noexcept;
   std::unique_ptr<storage> storage_;
 };
@@ -103,7 +104,7 @@ enum class pass : unsigned char {
 
 class sharded_optimizer {
  public:
-  struct state;  // private to the engine's sources
+  struct [[gnu::visibility("hidden")]] state;  // private to the engine's sources
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
@@ -248,3 +249,4 @@ class sharded_optimizer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

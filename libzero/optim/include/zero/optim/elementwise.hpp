@@ -7,6 +7,7 @@
 #include <zero/base/span.hpp>
 #include <zero/base/typed_span.hpp>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // out[i] = in[i], rounded to nearest even where out is narrower; between equal dtypes every bit.
@@ -38,3 +39,4 @@ void accumulate_reference(const_typed_span in, typed_span out);
 [[nodiscard]] double sum_of_squares_reference(const_typed_span values);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop
