@@ -88,7 +88,7 @@ class TrainingTest(unittest.TestCase):
             self.assertLess(abs(float(loss) - wanted), TOLERANCE, f"step {step}")
 
     def offloads(self):
-        path = {"LIBZERO_OFFLOAD_PATH": str(self.folder)}
+        path = {"LIBZERO_NVME_PATH": str(self.folder)}
         yield "none", {}
         yield "cpu", {"LIBZERO_OFFLOAD_OPTIMIZER": "cpu"}
         yield "nvme", {"LIBZERO_OFFLOAD_OPTIMIZER": "nvme", **path}
@@ -113,8 +113,8 @@ class TrainingTest(unittest.TestCase):
         arguments = [*SMALL, "--steps", "20"]
         plain = self.run_ranks(3, 3, arguments, {})
         for tier in ("cpu", "nvme"):
-            settings = {f"LIBZERO_OFFLOAD_{what}": tier for what in ("OPTIMIZER", "PARAM")}
-            settings["LIBZERO_OFFLOAD_PATH"] = str(self.folder)
+            settings = {f"LIBZERO_OFFLOAD_{what}": tier for what in ("OPTIMIZER", "GRADIENTS", "PARAMETERS")}
+            settings["LIBZERO_NVME_PATH"] = str(self.folder)
             with self.subTest(offload=tier):
                 self.assertEqual(self.run_ranks(3, 3, arguments, settings), plain)
 
