@@ -14,6 +14,11 @@ static_assert(sizeof(optim::step_decision) == partition::decision_bytes);
 
 }  // namespace
 
+optim::decision_rule sharded_optimizer::state::decision_rule() const noexcept {
+  return {scale.value() * options.gradient_divisor, options.clip_norm,
+          options.non_finite == zero::non_finite::apply};
+}
+
 // Every rank sums its own pieces bucket by bucket; the sums are added in the order of pieces. That
 // does not depend on what is sharded, since buckets are cut alike everywhere. What comes of it
 // stays where the update runs, and is on its way back to the host.

@@ -26,7 +26,7 @@ void sharded_optimizer::state::announce(float learning_rate) {
   }
   const bool alone_decides = options.clip_norm == 0.0 && !options.loss_scale.dynamic &&
                              options.non_finite == zero::non_finite::apply &&
-                             options.quantized_reduce == 0;
+                             options.quantized_reduce == 0 && options.own_states < 0;
   early.announced = true;
   early.on = alone_decides && tiers.any();
   early.learning_rate = learning_rate;

@@ -31,7 +31,7 @@ struct sharded_optimizer::state : step_progress {
   const std::unique_ptr<optim::processor> host_work;
   optim::processor& work;  // everything done to memory, in order
   zero::stream& queue;     // its stream: what waits and is waited for
-  const engine_options options;
+  engine_options options;  // but for the constants of groups, as it was made with
   const partition::layout layout;
   const partition::memory_plan plan;
   rank_groups groups;
@@ -77,33 +77,21 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] optim::step_decision* decision_here() const noexcept {
     return exchange.as<optim::step_decision>();
   }
-  [[nodiscard]] optim::step_vote* votes() const noexcept {
-    return reinterpret_cast<optim::step_vote*>(exchange.as<std::byte>() +
-                                               partition::decision_bytes);
-  }
+  [[nodiscard]] optim::step_vote* votes() const noexcept;
   [[nodiscard]] float* host_values() const noexcept {
     return host_staging ? host_staging.as<float>() : staging.as<float>();
   }
-  [[nodiscard]] optim::step_decision* decision_read() noexcept {
-    return host_staging ? reinterpret_cast<optim::step_decision*>(host_staging.as<std::byte>() +
-                                                                  partition::staging_bytes)
-                        : &decision;
-  }
+  [[nodiscard]] optim::step_decision* decision_read() noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
   // Something of the bucket rests off the device.
   [[nodiscard]] bool tiered(std::size_t bucket) const noexcept;
   // 16-bit parameters whose master weights are not all in the array apart.
-  [[nodiscard]] bool packed_master(const partition::cell& c) const noexcept {
-    return options.formats.master != optim::master_format::fp32 &&
-           buckets[c.bucket].shape->type != dtype::fp32;
-  }
+  [[nodiscard]] bool packed_master(const partition::cell& c) const noexcept;
   // The weights of a cell, without gradient and states.
   [[nodiscard]] optim::packed_spans packed_weights(const partition::cell& c, std::byte* arrays,
                                                    const typed_span& parameter) const noexcept;
   // Reductions are added to what earlier ones of the step left.
-  [[nodiscard]] bool repeated() const noexcept {
-    return plan.options().reductions > 1 && !plan.options().keep_gradients;
-  }
+  [[nodiscard]] bool repeated() const noexcept;
 
   // ---- the verbs ----
   void begin(pass kind);
@@ -151,6 +139,14 @@ struct sharded_optimizer::state : step_progress {
                    const optim::step_decision* by);
   void update_packed(std::size_t cell, const cell_under_way& area, float learning_rate,
                      const optim::step_decision* by);
+  // By `own_rule`, the client's rule.
+  void update_own(std::size_t cell, const cell_under_way& area, float learning_rate,
+                  const optim::step_decision* by);
+  // Calls `see` on every run of the cell; `learning_rate` without the factor of groups.
+  void show_cell(std::size_t cell, const cell_under_way& area, float learning_rate,
+                 const const_typed_span& gradient, const range_function& see);
+  // 16-bit parameters of a cell from its fp32 master weights.
+  void make_parameters(std::size_t cell, const cell_under_way& area);
   [[nodiscard]] optim::hyper constants_of(int group, float learning_rate) const noexcept;
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
@@ -180,7 +176,9 @@ struct sharded_optimizer::state : step_progress {
   }
   void collect_squares(std::size_t bucket);
 
-  void queue_step(float learning_rate);
+  // With `rule` where the client has its own, else null.
+  void queue_step(float learning_rate, const range_function* rule);
+  void expect_rule(const range_function* rule) const;
   // Blocks until it is known what became of the last step. Throws desync where ranks differed.
   void settle();
 
@@ -205,13 +203,9 @@ struct sharded_optimizer::state : step_progress {
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
-  [[nodiscard]] optim::decision_rule decision_rule() const noexcept {
-    return {scale.value(), options.clip_norm, options.non_finite == zero::non_finite::apply};
-  }
+  [[nodiscard]] optim::decision_rule decision_rule() const noexcept;
   // Throws what made this object useless.
-  void expect_whole() const {
-    if (broken != nullptr) std::rethrow_exception(broken);
-  }
+  void expect_whole() const;
   // Throws invalid_argument, naming the unit, if one is held.
   void expect_none_held(const char* call) const;
 
@@ -235,15 +229,5 @@ struct sharded_optimizer::state : step_progress {
   void find_runs(std::size_t cell);
   void make_additions();
 };
-
-// What the plan of `options` is made from.
-[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options,
-                                                      memory_place place);
-[[nodiscard]] partition::layout_options layout_options_of(const engine_options& options,
-                                                          int world_size);
-
-// Compares version, options and model with every rank. Throws desync.
-void handshake(collectives::communicator& ranks, const partition::layout& layout,
-               const engine_options& options);
 
 }  // namespace zero

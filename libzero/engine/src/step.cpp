@@ -22,8 +22,9 @@ void sharded_optimizer::state::expect_none_held(const char* call) const {
 
 // Every rank queues the same whatever the decision will be: one that is not to be applied leaves
 // everything as it is where the update runs, so the host need not know it.
-void sharded_optimizer::state::queue_step(float learning_rate) {
+void sharded_optimizer::state::queue_step(float learning_rate, const range_function* rule) {
   expect_whole();
+  expect_rule(rule);
   settle();
   expect_none_held("step");
   if (!std::isfinite(learning_rate)) {
@@ -46,7 +47,9 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
   wait_gathered();
   wait_published();
   forget_gathered();
+  own_rule = rule;
   update_all(learning_rate);
+  own_rule = nullptr;
   early.in_step = !early.cells.empty();
   early.cells.clear();
   early.begun = early.done = 0;
