@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] bool mpi_compiled() noexcept;
@@ -37,3 +38,4 @@ struct mpi_options {
 [[nodiscard]] std::unique_ptr<communicator> make_mpi(const mpi_options& options = {});
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

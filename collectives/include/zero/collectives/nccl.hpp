@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] bool nccl_compiled() noexcept;
@@ -57,3 +58,4 @@ struct nccl_ranks {
                                        std::int64_t deadline_milliseconds = 60'000);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop
