@@ -37,6 +37,9 @@ class shared_memory_world {
   // destroyed before the communicator.
   [[nodiscard]] std::unique_ptr<communicator> join(int rank);
 
+  // Whether it has.
+  [[nodiscard]] bool has_joined(int rank) const;
+
   // Tells every rank that `rank` is gone: their waits throw peer_lost naming it, with `reason`.
   // For the parent that saw a child die. The first report stays. Thread-safe.
   void report_lost(int rank, const std::string& reason) noexcept;

@@ -18,6 +18,9 @@ void convert(const_typed_span in, typed_span out);
 // same memory only if their dtypes are the same.
 void accumulate(const_typed_span in, typed_span out);
 
+// values[i] = values[i] * factor, multiplied in fp32 and then rounded to their dtype.
+void scale(typed_span values, float factor);
+
 // master[i] = in[i] unless master[i], rounded to in's dtype, is in[i] already: what was written by
 // somebody else is taken over, and master weights behind unchanged values keep their precision.
 // in is fp32, bf16 or fp16.
@@ -36,6 +39,7 @@ void adopt(const_typed_span in, float* master);
 
 void convert_reference(const_typed_span in, typed_span out);
 void accumulate_reference(const_typed_span in, typed_span out);
+void scale_reference(typed_span values, float factor);
 [[nodiscard]] double sum_of_squares_reference(const_typed_span values);
 
 }  // namespace zero::optim
