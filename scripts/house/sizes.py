@@ -12,11 +12,11 @@ FILE_LINES = (
     (r".*\.cmake", 160),
     (r"bench/(?!trainer/).*\.[ch]pp", 300),
     (r".*\.(hpp|h|cuh)", 250),
-    (r".*\.(cpp|cu|py|sh)", 400),
+    (r".*\.(cpp|c|cu|py|sh)", 400),
 )
 MARKS = "#pragma GCC visibility"  # the same two lines in every public header, not counted
-SUFFIXES = ("README.md", "CMakeLists.txt", ".cmake", ".hpp", ".h", ".cuh", ".cpp", ".cu", ".py",
-            ".sh")
+SUFFIXES = ("README.md", "CMakeLists.txt", ".cmake", ".hpp", ".h", ".cuh", ".cpp", ".c", ".cu",
+            ".py", ".sh")
 
 # What a `{` outside of any function opens, told by the text before it.
 ACCESS = re.compile(r"\b(public|private|protected)\s*:(?!:)")

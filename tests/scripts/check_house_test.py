@@ -106,6 +106,11 @@ class Includes(HouseTest):
         self.accepts("arrows", {"libzero/engine/src/a.cpp": "#include <zero/optim/rule.hpp>\n",
                                 "partition/src/cut.cpp": "// #include <zero/engine/a.hpp>\n"})
 
+    def test_an_example_includes_what_any_client_may(self):
+        self.accepts("arrows", {"libzero/examples/a/a.c": "#include <zero/zero.h>\n"})
+        self.refuses("arrows", {"libzero/examples/a/a.c": "#include <zero/engine/options.hpp>\n"},
+                     "libzero/examples/a/a.c:1: examples may not include")
+
     def test_private_headers_of_others(self):
         self.refuses("arrows", {"libzero/engine/src/a.cpp": '#include "../optim/src/x.hpp"\n',
                                 "tests/a.cpp": '#include <partition/src/x.hpp>\n'},
@@ -198,6 +203,11 @@ class Listing(HouseTest):
     def test_a_comment_lists_nothing(self):
         self.refuses("listed", {"tests/CMakeLists.txt": "# a_test.cpp\n", "tests/a_test.cpp": ""},
                      "tests/a_test.cpp:1:")
+
+    def test_c_is_listed_too(self):
+        self.refuses("listed", {"libzero/examples/a/a.c": ""}, "libzero/examples/a/a.c:1:")
+        self.accepts("listed", {"libzero/examples/a/CMakeLists.txt": "add_executable(a a.c)\n",
+                                "libzero/examples/a/a.c": ""})
 
     def test_listed_from_above(self):
         self.accepts("listed", {"tests/CMakeLists.txt": "zero_test(a SOURCES x/a_test.cpp)\n",
