@@ -88,7 +88,7 @@ void odd_rule(const state_range& range) {
   }
 }
 
-plain_result train_plain(const toy_run& run, int world) {
+plain_result train_plain(toy_run run, int world, const change_of_options& before) {
   const plain_model model(run);
   plain_result all;
   all.master.resize(model.parameters.size());
@@ -104,6 +104,7 @@ plain_result train_plain(const toy_run& run, int world) {
   const double scale = run.options.loss_scale.initial * run.options.gradient_divisor;
   std::uint64_t updates = 0;
   for (int step = 0; step < run.steps; ++step) {
+    if (before) before(run.options, step);
     std::vector<std::vector<float>> gradient(model.parameters.size());
     double squares = 0;
     for (std::size_t p = 0; p < model.parameters.size(); ++p) {

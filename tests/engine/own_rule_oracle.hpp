@@ -5,6 +5,7 @@
 #include "engine/toy_client.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace zero::testing {
@@ -24,8 +25,10 @@ struct plain_result {
   std::vector<std::vector<float>> states[odd_states];
   std::vector<double> norms;
 };
-// What `run`, which has the odd rule, comes to.
-[[nodiscard]] plain_result train_plain(const toy_run& run, int world);
+// What `run`, which has the odd rule, comes to. `before` may change the options of each step.
+using change_of_options = std::function<void(engine_options&, int step)>;
+[[nodiscard]] plain_result train_plain(toy_run run, int world,
+                                       const change_of_options& before = {});
 
 // `run` by the odd rule.
 [[nodiscard]] toy_run with_odd_rule(toy_run run);

@@ -27,8 +27,13 @@ void sharded_optimizer::state::announce(float learning_rate) {
   const bool alone_decides = options.clip_norm == 0.0 && !options.loss_scale.dynamic &&
                              options.non_finite == zero::non_finite::apply &&
                              options.quantized_reduce == 0 && options.own_states < 0;
+  const bool on = alone_decides && tiers.any();
+  if (on && leave_out) {
+    throw invalid_argument(
+        "[engine.announce_step] the step was to be left out: others would begin it");
+  }
   early.announced = true;
-  early.on = alone_decides && tiers.any();
+  early.on = on;
   early.learning_rate = learning_rate;
   early.decision = {};
   early.decision.steps = steps;
@@ -82,7 +87,7 @@ void sharded_optimizer::state::progress_early(bool to_the_end) {
       const bool needed = to_the_end && early.begun == early.done;
       if (!needed && !block_is_free()) break;
       const std::size_t next = early.cells[early.begun++];
-      fetch_cell(next, take_block(next));
+      fetch_cell(next, take_block(next), errand::step);
     }
     if (early.begun == early.done) return;
     const std::size_t cell = early.cells[early.done];

@@ -3,10 +3,12 @@
 #include "rank_groups.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/hash.hpp>
 #include <zero/base/memory_resource.hpp>
 #include <zero/engine/own_rule.hpp>
 
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -70,6 +72,25 @@ partition::layout_options layout_options_of(const engine_options& options, int w
   wanted.kind = options.layout;
   wanted.resident_bytes = options.resident_bytes;
   return wanted;
+}
+
+std::uint32_t digest_of_groups(const engine_options& options) {
+  hash128 hash;
+  for (const parameter_group& group : options.groups) {
+    const optim::hyper& h = group.constants;
+    const float values[] = {h.weight_decay,
+                            h.beta1,
+                            h.beta2,
+                            h.epsilon,
+                            h.momentum,
+                            h.nesterov ? 1.0F : 0.0F,
+                            group.learning_rate_factor};
+    hash.update(values, sizeof values);
+  }
+  const digest128 digest = hash.digest();
+  std::uint32_t number = 0;
+  std::memcpy(&number, digest.data(), sizeof number);
+  return number;
 }
 
 engine_options checked(engine_options options, const partition::model_spec& model,

@@ -5,6 +5,8 @@
 #include <zero/engine/options.hpp>
 #include <zero/partition/memory_plan.hpp>
 
+#include <cstdint>
+
 namespace zero {
 
 // fp32 arrays the update rule keeps of an element; and all, the extra ones included.
@@ -14,6 +16,9 @@ namespace zero {
 // `options` with what they leave open filled in. Throws invalid_argument for what cannot be.
 [[nodiscard]] engine_options checked(engine_options options, const partition::model_spec& model,
                                      const collectives::communicator& ranks);
+
+// Of the constants of all groups: what ranks that step must have alike.
+[[nodiscard]] std::uint32_t digest_of_groups(const engine_options& options);
 
 // What the plan of `options` is made from. Throws invalid_argument for states that cannot be.
 [[nodiscard]] partition::plan_options plan_options_of(const engine_options& options,

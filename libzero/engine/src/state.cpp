@@ -129,6 +129,8 @@ void sharded_optimizer::state::allocate() {
   early.buckets.reserve(buckets.size());
   early.cells.reserve(plan.cells().size());
   landing.reserve(buckets.size());
+  votes_read.resize(host_staging ? static_cast<std::size_t>(ranks.size()) : 0);
+  groups_digest = digest_of_groups(options);
   cell_squares.resize(plan.cells().size());
   joined_squares.resize(buckets.size());
   make_additions();
@@ -189,6 +191,18 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
   }
+}
+
+optim::step_decision* sharded_optimizer::state::decision_here() const noexcept {
+  return exchange.as<optim::step_decision>();
+}
+
+double* sharded_optimizer::state::squares_of(std::size_t bucket) const noexcept {
+  return squares.as<double>() + bucket;
+}
+
+float* sharded_optimizer::state::host_values() const noexcept {
+  return host_staging ? host_staging.as<float>() : staging.as<float>();
 }
 
 optim::step_vote* sharded_optimizer::state::votes() const noexcept {

@@ -59,12 +59,11 @@ struct sharded_optimizer::state : step_progress {
   // ---- where things are ----
   // The full bucket as the client may see it while its unit is held.
   [[nodiscard]] typed_span full_parameters(std::size_t bucket) const noexcept;
-  // This rank's shard of the parameters if they are cut over `over`, within what rests; which is
-  // over no more ranks.
+  // This rank's shard of the parameters cut over `over`, within what rests: over no more ranks.
   [[nodiscard]] typed_span parameters_over(std::size_t bucket,
                                            partition::sharded_over over) const noexcept;
   [[nodiscard]] typed_span secondary_parameters(std::size_t bucket) const noexcept;
-  // Of all ranks a bucket is gathered from, in a slot; bytes.
+  // Of all ranks, in a slot; bytes.
   [[nodiscard]] typed_span gathered_codes(std::size_t bucket, std::size_t slot) const noexcept;
   // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
   [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
@@ -73,14 +72,9 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] typed_span reduced_piece(std::size_t bucket) const noexcept;
   // The run it is part of, where that is exchanged in place (updated_from::around).
   [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
-  // Array 0 is the master weights, then come the states; each as long as the update walks.
-  [[nodiscard]] optim::step_decision* decision_here() const noexcept {
-    return exchange.as<optim::step_decision>();
-  }
+  [[nodiscard]] optim::step_decision* decision_here() const noexcept;
   [[nodiscard]] optim::step_vote* votes() const noexcept;
-  [[nodiscard]] float* host_values() const noexcept {
-    return host_staging ? host_staging.as<float>() : staging.as<float>();
-  }
+  [[nodiscard]] float* host_values() const noexcept;
   [[nodiscard]] optim::step_decision* decision_read() noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
   // Something of the bucket rests off the device.
@@ -106,6 +100,8 @@ struct sharded_optimizer::state : step_progress {
   void release(int unit);
 
   void take_gradients(int unit);
+  // Throws invalid_argument once the norm was taken.
+  void expect_open(const char* call) const;
   void abandon(int unit);
   void reduce(int unit);
   void queue_unit_reduce(int unit);
@@ -120,6 +116,13 @@ struct sharded_optimizer::state : step_progress {
   void finish_reductions();
 
   void clip(float learning_rate);
+  // What this rank is about to do is told to all, and what they are lies in votes().
+  void exchange_votes(float learning_rate);
+  [[nodiscard]] double gradient_norm();
+  void skip_next_step();
+  void set_group(int group, const parameter_group& constants);
+  // Throws invalid_argument once an announced step may have begun.
+  void expect_not_begun(const char* call) const;
   void update_all(float learning_rate);
   void announce(float learning_rate);
   // Its gradients are final as soon as what is under way has landed.
@@ -132,7 +135,9 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] bool may_begin(std::size_t cell, std::size_t current) const noexcept;
   [[nodiscard]] bool block_is_free() const noexcept;
   [[nodiscard]] cell_under_way& take_block(std::size_t cell) noexcept;
-  void begin_cell(std::size_t cell);
+  template <typename Each>
+  void walk_cells(errand why, const Each& each);
+  void begin_cell(std::size_t cell, errand why);
   void update_cell(std::size_t cell, float learning_rate, const optim::step_decision* by);
   void clear_padding(std::size_t cell, const cell_under_way& area);
   void update_runs(std::size_t cell, const cell_under_way& area, float learning_rate,
@@ -158,10 +163,9 @@ struct sharded_optimizer::state : step_progress {
   completion spill_parameters(std::size_t bucket, const typed_span& shard);
   // Where a cell is worked on: as it rests, or in its block.
   void locate(std::size_t cell, cell_under_way& area) const noexcept;
-  void fetch_cell(std::size_t cell, cell_under_way& area);
+  void fetch_cell(std::size_t cell, cell_under_way& area, errand why);
   void fetch_cell_gradient(const partition::cell& c, cell_under_way& area);
   void spill_cell(std::size_t cell, cell_under_way& area);
-  enum class crossing : unsigned char { in, out };  // of what the update reads, writes
   void count_crossing(partition::tier rests, const partition::cell& c, std::uint64_t bytes,
                       crossing way) noexcept;
   [[nodiscard]] bool reads_parameter(const partition::cell& c) const noexcept;
@@ -171,20 +175,32 @@ struct sharded_optimizer::state : step_progress {
   void spill_landed();                      // those that have; does not block
   void spill_gradient(std::size_t bucket);  // blocks until it has landed
   void finish_spill(int unit);              // its gradients' memory is free again
-  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept {
-    return squares.as<double>() + bucket;
-  }
+  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept;
   void collect_squares(std::size_t bucket);
 
   // With `rule` where the client has its own, else null.
   void queue_step(float learning_rate, const range_function* rule);
   void expect_rule(const range_function* rule) const;
+  // What was taken and not reduced is forgotten; all else is reduced, or on its way.
+  void finish_gradients();
+  // The votes of the last exchange, in the order of pieces, to be read by the host; blocks.
+  [[nodiscard]] const optim::step_vote* read_votes();
+  [[nodiscard]] std::vector<int> ranks_that(
+      const std::function<bool(const optim::step_vote&)>& voted);
+  [[nodiscard]] std::exception_ptr dissent();
   // Blocks until it is known what became of the last step. Throws desync where ranks differed.
   void settle();
 
   // ---- master weights ----
-  void initialize(const fill_function& fill);
-  void fill_bucket(std::size_t bucket, const fill_function& fill);
+  void visit(access how, const range_function& see);
+  void swap_with_state(int number);
+  void swap_cell(std::size_t cell, const cell_under_way& area, int number);
+  void expect_between_steps(const char* call) const;
+  void expect_state(int number, const char* call) const;
+  void expect_wide(const char* call) const;
+  void prepare_to_change(const char* call);
+  void set_masters(const fill_function& fill, state_fate of_states, const char* call);
+  void fill_bucket(std::size_t bucket, const fill_function& fill, state_fate of_states);
   void fill_cell(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
                  const fill_function& fill);
   void fill_window(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
@@ -196,12 +212,12 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] typed_span free_slot(std::size_t bucket);
   [[nodiscard]] typed_span parameters_to_read(std::size_t bucket);
   [[nodiscard]] std::size_t cell_at(std::size_t bucket, std::uint64_t at) const noexcept;
-  [[nodiscard]] const float* read_master(std::size_t bucket, int piece, std::uint64_t at,
-                                         std::uint64_t count);
+  [[nodiscard]] const float* read_array(int number, std::size_t bucket, int piece, std::uint64_t at,
+                                        std::uint64_t count);
   // What was gathered or kept of the parameters is about to be old.
   void forget_gathered();
   // Calls take on every rank; blocks.
-  void visit_master(const take_function& take);
+  void visit_array(int number, const take_function& take);
 
   [[nodiscard]] optim::decision_rule decision_rule() const noexcept;
   // Throws what made this object useless.

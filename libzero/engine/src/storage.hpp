@@ -38,6 +38,15 @@ struct parameter_run {
   std::uint64_t parameter_offset = 0;  // of the first element, in the parameter
 };
 
+// What cells are walked for: it says what is brought, and whether buckets are published.
+enum class errand : unsigned char { step, write, read };
+// Of what crosses between tiers: what an update reads, writes.
+enum class crossing : unsigned char { in, out };
+// Of the states when master weights are set.
+enum class state_fate : unsigned char { cleared, kept };
+// Of the master weights among a cell's arrays, whose states are numbered from 0.
+inline constexpr int master_number = -1;
+
 // The memory of one bucket and what is under way in it.
 struct bucket_storage {
   const partition::bucket* shape = nullptr;
@@ -120,13 +129,13 @@ struct step_progress {
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;                     // the one queued longer ago, or free
-  std::vector<std::vector<update_run>> runs;      // by cell; offsets from where it begins
+  std::size_t next_coded = 0;                              // the one queued longer ago, or free
+  std::vector<std::vector<update_run>> runs;               // by cell; offsets from where it begins
   std::vector<std::vector<parameter_run>> parameter_runs;  // by cell, likewise
-  const range_function* own_rule = nullptr;            // the client's rule, in a step
-  std::vector<optim::update_run> packed_runs;     // of the cell at hand
-  std::vector<cell_under_way> under_way;          // one a block
-  std::vector<std::size_t> block_of;              // by cell, that has been begun
+  const range_function* own_rule = nullptr;                // the client's rule, in a step
+  std::vector<optim::update_run> packed_runs;              // of the cell at hand
+  std::vector<cell_under_way> under_way;                   // one a block
+  std::vector<std::size_t> block_of;                       // by cell, that has been begun
   std::size_t next_block = 0;
   early_updates early;
   std::exception_ptr broken;         // ranks stepped otherwise after cells had been updated
@@ -142,6 +151,11 @@ struct step_progress {
   typed_span read_parameters;
   std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
   std::size_t limit = 0;   // where this micro-batch ends in it
+
+  bool norm_taken = false;                   // since the last step
+  bool leave_out = false;                    // this rank's vote on the next
+  std::uint32_t groups_digest = 0;           // of the constants of all groups
+  std::vector<optim::step_vote> votes_read;  // where the host does not reach them
 
   std::uint64_t steps = 0;
   completion decided;             // of reading back the decision of the last step

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 class shared_memory_world {
@@ -44,9 +45,10 @@ class shared_memory_world {
   void report_lost(int rank, const std::string& reason) noexcept;
 
  private:
-  struct arena;
+  struct [[gnu::visibility("hidden")]] arena;
   explicit shared_memory_world(std::shared_ptr<arena> mapped) noexcept;
   std::shared_ptr<arena> arena_;
 };
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

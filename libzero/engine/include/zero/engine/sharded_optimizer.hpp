@@ -34,6 +34,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 enum class pass : unsigned char {
@@ -43,7 +44,7 @@ enum class pass : unsigned char {
 
 class sharded_optimizer {
  public:
-  struct state;  // private to the engine's sources
+  struct [[gnu::visibility("hidden")]] state;  // private to the engine's sources
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
@@ -103,8 +104,9 @@ class sharded_optimizer {
   // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
   // and publication of the new parameters. If any gradient is not finite on any rank, no rank
   // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
-  // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
-  // that is not finite or not the announced one and while a unit is held.
+  // the ranks, where learning rates, counts of reductions or constants of groups differ;
+  // invalid_argument for a rate that is not finite or not the announced one and while a unit is
+  // held.
   step_result step(float learning_rate) {
     queue_step(learning_rate);
     return last_step();
@@ -126,6 +128,20 @@ class sharded_optimizer {
   }
   void queue_step(float learning_rate, const range_function& update);
 
+  // The norm that step() would report, of the gradients as they are. Collective; blocks; changes
+  // nothing, but until the step gradients() and reduce() throw invalid_argument. Throws desync as
+  // step does.
+  [[nodiscard]] double gradient_norm();
+
+  // This rank's vote that no rank shall change anything in the next step, whatever its gradients
+  // are; to a dynamic loss scale it is no overflow. Throws invalid_argument where an announced
+  // step may have begun, and then announce_step does.
+  void skip_next_step();
+
+  // New constants of a group for the steps to come, the same on all ranks. Throws invalid_argument
+  // for a group that is not there and where an announced step may have begun.
+  void set_group(int group, const parameter_group& constants);
+
   // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
   // Blocks for the last step where the scale depends on it (loss_scale_options::dynamic).
   [[nodiscard]] float loss_scale();
@@ -141,6 +157,26 @@ class sharded_optimizer {
   // Tied parameters are visited once, at their storage. Collective.
   using take_function = std::function<void(std::size_t, std::uint64_t, span<const float>)>;
   void stream_master(const take_function& take);
+
+  // The same of array `number` of the states, the rule's and then the extra ones, or with -1
+  // stream_master(). Frozen parameters have no states. Throws invalid_argument for an array that is
+  // not there or not in fp32.
+  void stream_state(int number, const take_function& take);
+
+  // ---- weights and states where they are, between steps ----
+  // All throw invalid_argument once gradients were reduced for the next step, and but for
+  // write_parameters where states or master weights do not rest in fp32.
+
+  // Calls `see` in order on every run that this rank updates, without a gradient, wherever it
+  // rests. read: of this rank alone; nothing may be changed. write: collective; parameters are made
+  // of the master weights and published, as after a step, and no unit may be held; if `see` throws,
+  // this object can only be destroyed.
+  void visit(access how, const range_function& see);
+  // Exchanges the master weights with array `number` of the states, bit for bit, and publishes what
+  // the parameters then are. Collective.
+  void swap_with_state(int number);
+  // As initialize(), but states are kept. Collective.
+  void write_parameters(const fill_function& fill);
 
   // Digest of the values stream_master visits, the same on every rank. Collective.
   [[nodiscard]] digest128 parameters_digest();
@@ -198,3 +234,4 @@ class sharded_optimizer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop
