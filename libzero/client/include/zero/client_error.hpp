@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** A call of the library failed. Immutable; safe to copy between threads. */
@@ -76,3 +77,4 @@ inline void expect_ok(zero_status status, const zero_message& why) {
 }
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -9,6 +9,7 @@
 
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** Members are those of zero_config and may be set one by one. Each of the functions takes what a
@@ -38,3 +39,4 @@ struct config : ::zero_config {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** A segment of fp32 memory; further members may be set before it is attached. Empty spans: placed
@@ -232,3 +233,4 @@ class optimizer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** Move-only; must outlive the optimizers made with it. One thread at a time. */
@@ -78,3 +79,4 @@ class ranks {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

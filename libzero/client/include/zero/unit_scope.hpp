@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#pragma GCC visibility push(default)
 namespace zero {
 namespace detail {
 
@@ -105,3 +106,4 @@ class [[nodiscard]] unit_scope {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** A run of elements of one slice of one segment that this rank updates. Valid during the call. */
@@ -90,3 +91,4 @@ class carried {
 
 }  // namespace detail
 }  // namespace zero
+#pragma GCC visibility pop

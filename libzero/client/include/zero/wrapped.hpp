@@ -30,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 /** A run of elements of one slice of one segment that this rank updates. */
@@ -162,3 +163,4 @@ template <typename Factory>
 }
 
 }  // namespace zero
+#pragma GCC visibility pop
