@@ -105,7 +105,8 @@ void memory_plan::plan_reduction(const bucket& b, bucket_plan& plan, bool alone)
   const bool repeated = reduced_repeatedly();
   plan.reduced_type = options_.wide_gradients ? dtype::fp32 : b.type;
   plan.full_gradient = !sharded || (options_.keep_gradients && options_.reductions > 1);
-  if (sharded || repeated) {
+  const bool widened = alone && options_.scaled_in_place && plan.reduced_type != b.type;
+  if (sharded || repeated || widened) {
     plan.reduced = reduced_in::shard;
   } else if (alone) {
     plan.reduced = reduced_in::local;

@@ -142,9 +142,9 @@ void memory_plan::choose_down(const layout& of) {
     c.master = plan.master || (b.type == dtype::fp32 && !off(plan.parameter_tier));
     const std::uint64_t bytes = array_bytes(c);
     seen += bytes;
-    // down + bytes is no further from the share than down is.
-    c.down = 2.0 * static_cast<double>(down) + static_cast<double>(bytes) <=
-             2.0 * options_.tiers.optimizer_ratio * static_cast<double>(seen);
+    // down + bytes is no further from the share than down is. What has no bytes rests nowhere.
+    c.down = bytes > 0 && 2.0 * static_cast<double>(down) + static_cast<double>(bytes) <=
+                              2.0 * options_.tiers.optimizer_ratio * static_cast<double>(seen);
     if (c.down) {
       down += bytes;
     } else {

@@ -134,13 +134,12 @@ INSTANTIATE_TEST_SUITE_P(
                             {"WORLD_SIZE", "2"},
                             {"OMPI_COMM_WORLD_RANK", "1"},
                             {"OMPI_COMM_WORLD_SIZE", "2"}},
-                           {"RANK and WORLD_SIZE (rank 0 of 2)",
-                            "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE (rank 1 of 2)"}},
+                           {"RANK is 0 but OMPI_COMM_WORLD_RANK is 1"}},
                     broken{{{"PMI_RANK", "0"},
                             {"PMI_SIZE", "4"},
                             {"SLURM_PROCID", "0"},
                             {"SLURM_STEP_NUM_TASKS", "2"}},
-                           {"PMI_RANK", "SLURM_PROCID"}},
+                           {"PMI_SIZE is 4 but SLURM_STEP_NUM_TASKS is 2"}},
                     // Ranks of another launcher, which shared memory cannot reach.
                     broken{{{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}},
                            {"OMPI_COMM_WORLD_RANK", "MPI backend", "--ranks 2"}}));

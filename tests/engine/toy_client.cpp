@@ -146,7 +146,11 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
       for (int unit = loop.units() - 1; unit >= 0; --unit) loop.backward(unit, step, micro);
     }
-    optimizer.queue_step(run.learning_rate);
+    if (run.update) {
+      run.update(optimizer, step);
+    } else {
+      optimizer.queue_step(run.learning_rate);
+    }
     if (run.asks || step + 1 == run.steps) {
       const step_result r = optimizer.last_step();
       result.norms.push_back(r.gradient_norm);
@@ -161,6 +165,7 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
       result.traffic_after_first_step = optimizer.traffic();
     }
   }
+  if (run.at_end) run.at_end(optimizer);
   result.allocations_at_end = optimizer.allocations();
   result.traffic = ranks.traffic();
   result.traffic_at_end = optimizer.traffic();

@@ -23,6 +23,9 @@ struct toy_run {
   bool evaluate_between = false;  // a forward without backward after every step
   bool announces = false;         // its steps, before their first micro-batch
   int wide = 1;                   // the second unit's weights are so many times as many
+  // Instead of queue_step, where it is there; and before the masters are read at the end.
+  std::function<void(sharded_optimizer&, int step)> update = {};
+  std::function<void(sharded_optimizer&)> at_end = {};
 };
 
 struct toy_result {

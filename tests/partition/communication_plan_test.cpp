@@ -73,13 +73,13 @@ TEST(communication_plan, of_the_stages_is_that_of_the_paper) {
     return bytes_by_use(plan_of(equal_units(5, dtype::fp32), 4, with(row)).communication);
   };
   EXPECT_EQ(volume("0"),
-            (volumes{{"reduce world", psi}, {"exchange world", psi}, {"vote world", 64}}));
+            (volumes{{"reduce world", psi}, {"exchange world", psi}, {"vote world", 96}}));
   EXPECT_EQ(volume("1"),
-            (volumes{{"reduce world", psi}, {"publish world", psi}, {"vote world", 64}}));
+            (volumes{{"reduce world", psi}, {"publish world", psi}, {"vote world", 96}}));
   EXPECT_EQ(volume("2"), volume("1"));
   EXPECT_EQ(
       volume("3"),
-      (volumes{{"gather world", 2 * psi - each * 4}, {"reduce world", psi}, {"vote world", 64}}));
+      (volumes{{"gather world", 2 * psi - each * 4}, {"reduce world", psi}, {"vote world", 96}}));
 }
 
 TEST(communication_plan, of_the_rows_with_groups) {

@@ -168,6 +168,9 @@ class queued_processor final : public optim::processor {
               optim::step_decision* decision) override {
     where_.run([=, this] { host_->decide(votes, count, rule, decision); });
   }
+  void scale(typed_span values, const optim::step_decision* decision) override {
+    where_.run([=, this] { host_->scale(values, decision); });
+  }
   void update(optim::algorithm a, const optim::hyper& constants,
               const optim::step_decision* decision, const optim::update_spans& spans) override {
     where_.run([=, this] { host_->update(a, constants, decision, spans); });

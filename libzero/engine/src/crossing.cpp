@@ -1,5 +1,6 @@
 // What a step sends from host to host, by the plan of its operations.
 
+#include "plan_options.hpp"
 #include "state.hpp"
 
 #include <zero/base/error.hpp>

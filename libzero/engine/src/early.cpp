@@ -26,9 +26,14 @@ void sharded_optimizer::state::announce(float learning_rate) {
   }
   const bool alone_decides = options.clip_norm == 0.0 && !options.loss_scale.dynamic &&
                              options.non_finite == zero::non_finite::apply &&
-                             options.quantized_reduce == 0;
+                             options.quantized_reduce == 0 && options.own_states < 0;
+  const bool on = alone_decides && tiers.any();
+  if (on && leave_out) {
+    throw invalid_argument(
+        "[engine.announce_step] the step was to be left out: others would begin it");
+  }
   early.announced = true;
-  early.on = alone_decides && tiers.any();
+  early.on = on;
   early.learning_rate = learning_rate;
   early.decision = {};
   early.decision.steps = steps;

@@ -2,7 +2,7 @@
 // version, options and parameters as lines; digests are compared, and only when they differ is
 // one line exchanged: the first at which the minority departs.
 
-#include "state.hpp"
+#include "plan_options.hpp"
 
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
@@ -40,7 +40,11 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("secondary parameters", o.policy.secondary_parameters));
   out.push_back(line("ranks of a group", has_groups(o.policy) ? o.policy.group_size : 0));
   out.push_back(line("gradient storage fp32", o.gradients == gradient_storage::fp32));
-  out.push_back(std::string("algorithm = ") + optim::name_of(o.algorithm));
+  out.push_back(std::string("algorithm = ") +
+                (o.own_states < 0 ? optim::name_of(o.algorithm) : "the client's own"));
+  out.push_back(line("states of the rule", rule_states(o)));
+  out.push_back(line("extra states", o.extra_states));
+  out.push_back(line("gradient divisor", o.gradient_divisor));
   for (std::size_t i = 0; i < o.groups.size(); ++i) {
     const optim::hyper& h = o.groups[i].constants;
     const double values[] = {h.weight_decay,

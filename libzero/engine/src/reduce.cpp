@@ -16,6 +16,7 @@ using partition::updated_from;
 
 // Finds the unit's full gradients a place, waits until nobody reads what was there, zeroes it.
 void sharded_optimizer::state::take_gradients(int unit) {
+  expect_open("gradients");
   unit_progress& progress = units[static_cast<std::size_t>(unit)];
   if (progress.calls == options.accumulate) {
     // At rest the reduced shard may lie in the full gradient's own memory.
@@ -52,7 +53,15 @@ void sharded_optimizer::state::take_gradients(int unit) {
   progress.zeroed = true;
 }
 
+void sharded_optimizer::state::expect_open(const char* call) const {
+  if (!norm_taken) return;
+  throw invalid_argument(std::string("[engine.") + call +
+                         "] the norm of the next step's gradients was asked for, so they are "
+                         "final: step first");
+}
+
 void sharded_optimizer::state::reduce(int unit) {
+  expect_open("reduce");
   unit_progress& progress = units[static_cast<std::size_t>(unit)];
   if (progress.calls == options.accumulate) {
     throw invalid_argument("[engine.reduce] unit '" +

@@ -1,5 +1,6 @@
 // The public face: argument checks, and reports.
 
+#include "plan_options.hpp"
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
@@ -82,7 +83,21 @@ void sharded_optimizer::reduce(int unit) {
 
 void sharded_optimizer::announce_step(float learning_rate) { state_->announce(learning_rate); }
 
-void sharded_optimizer::queue_step(float learning_rate) { state_->queue_step(learning_rate); }
+void sharded_optimizer::queue_step(float learning_rate) {
+  state_->queue_step(learning_rate, nullptr);
+}
+
+void sharded_optimizer::queue_step(float learning_rate, const range_function& update) {
+  state_->queue_step(learning_rate, &update);
+}
+
+double sharded_optimizer::gradient_norm() { return state_->gradient_norm(); }
+
+void sharded_optimizer::skip_next_step() { state_->skip_next_step(); }
+
+void sharded_optimizer::set_group(int group, const parameter_group& constants) {
+  state_->set_group(group, constants);
+}
 
 step_result sharded_optimizer::last_step() {
   state_->settle();

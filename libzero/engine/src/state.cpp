@@ -2,6 +2,8 @@
 
 #include "state.hpp"
 
+#include "plan_options.hpp"
+
 #include <zero/base/error.hpp>
 #include <zero/base/quantized.hpp>
 
@@ -16,66 +18,7 @@ using partition::reduced_in;
 using partition::sharded_over;
 using partition::updated_from;
 
-partition::plan_options plan_options_of(const engine_options& options, memory_place place) {
-  partition::plan_options plan;
-  plan.policy = options.policy;
-  plan.wide_gradients = options.gradients == gradient_storage::fp32;
-  plan.optimizer_arrays.assign(static_cast<std::size_t>(optim::state_count(options.algorithm)),
-                               optim::block_bytes(options.formats.states));
-  plan.master_array = optim::block_bytes(options.formats.master);
-  plan.reductions = options.accumulate;
-  plan.keep_gradients = options.reduction == reduce_at::boundary;
-  plan.prefetch = options.prefetch;
-  plan.forward_order = options.forward_order;
-  plan.quantized_gather = options.quantized_gather;
-  plan.quantized_reduce = options.quantized_reduce;
-  plan.node_ranks = options.node_ranks;
-  plan.page_bytes = options.addressing == addressing::stable ? page_size() : 0;
-  plan.apart_from_host = place != memory_place::host;
-  plan.tiers = options.tiers;
-  return plan;
-}
-
-partition::layout_options layout_options_of(const engine_options& options, int world_size) {
-  partition::layout_options wanted;
-  wanted.world_size = world_size;
-  wanted.kind = options.layout;
-  wanted.resident_bytes = options.resident_bytes;
-  return wanted;
-}
-
 namespace {
-
-engine_options checked(engine_options options, const partition::model_spec& model,
-                       const collectives::communicator& ranks) {
-  if (options.quantized_reduce > 0 && options.node_ranks == 0) {
-    std::vector<int> hosts;
-    for (int rank = 0; rank < ranks.size(); ++rank) hosts.push_back(ranks.host_of(rank));
-    options.node_ranks = ranks_of_a_host(hosts);
-  }
-  if (options.formats.master == optim::master_format::remainder) {
-    for (const partition::unit_spec& unit : model.units) {
-      for (const partition::parameter_spec& p : unit.parameters) {
-        if (p.type != dtype::fp16 || !p.trainable) continue;
-        throw invalid_argument("[engine] parameter '" + p.name +
-                               "' is fp16: only bf16 and 16 bits more are an fp32 weight");
-      }
-    }
-  }
-  if (!(options.clip_norm >= 0)) {
-    throw invalid_argument("[engine] clip_norm must be 0 or more");
-  }
-  for (const partition::unit_spec& unit : model.units) {
-    for (const partition::parameter_spec& p : unit.parameters) {
-      if (p.group < 0 || static_cast<std::size_t>(p.group) >= options.groups.size()) {
-        throw invalid_argument("[engine] parameter '" + p.name + "' is in group " +
-                               std::to_string(p.group) + " of " +
-                               std::to_string(options.groups.size()));
-      }
-    }
-  }
-  return options;
-}
 
 place_on_host place_of(const collectives::communicator& ranks) {
   place_on_host place;
@@ -175,6 +118,7 @@ void sharded_optimizer::state::allocate() {
     parameters += unit.parameters.size();
   }
   runs.resize(plan.cells().size());
+  parameter_runs.resize(plan.cells().size());
   for (std::size_t i = 0; i < runs.size(); ++i) find_runs(i);
   std::size_t most_runs = 0;
   for (const auto& of_cell : runs) most_runs = std::max(most_runs, of_cell.size());
@@ -185,6 +129,8 @@ void sharded_optimizer::state::allocate() {
   early.buckets.reserve(buckets.size());
   early.cells.reserve(plan.cells().size());
   landing.reserve(buckets.size());
+  votes_read.resize(host_staging ? static_cast<std::size_t>(ranks.size()) : 0);
+  groups_digest = digest_of_groups(options);
   cell_squares.resize(plan.cells().size());
   joined_squares.resize(buckets.size());
   make_additions();
@@ -245,6 +191,41 @@ void sharded_optimizer::state::place(const partition::allocation& a) {
       host_staging = buffer(work.host_memory(), statistics, a.account, a.payload, a.padding);
       break;
   }
+}
+
+optim::step_decision* sharded_optimizer::state::decision_here() const noexcept {
+  return exchange.as<optim::step_decision>();
+}
+
+double* sharded_optimizer::state::squares_of(std::size_t bucket) const noexcept {
+  return squares.as<double>() + bucket;
+}
+
+float* sharded_optimizer::state::host_values() const noexcept {
+  return host_staging ? host_staging.as<float>() : staging.as<float>();
+}
+
+optim::step_vote* sharded_optimizer::state::votes() const noexcept {
+  return reinterpret_cast<optim::step_vote*>(exchange.as<std::byte>() + partition::decision_bytes);
+}
+
+optim::step_decision* sharded_optimizer::state::decision_read() noexcept {
+  if (!host_staging) return &decision;
+  return reinterpret_cast<optim::step_decision*>(host_staging.as<std::byte>() +
+                                                 partition::staging_bytes);
+}
+
+bool sharded_optimizer::state::packed_master(const partition::cell& c) const noexcept {
+  return options.formats.master != optim::master_format::fp32 &&
+         buckets[c.bucket].shape->type != dtype::fp32;
+}
+
+bool sharded_optimizer::state::repeated() const noexcept {
+  return plan.options().reductions > 1 && !plan.options().keep_gradients;
+}
+
+void sharded_optimizer::state::expect_whole() const {
+  if (broken != nullptr) std::rethrow_exception(broken);
 }
 
 typed_span sharded_optimizer::state::full_parameters(std::size_t bucket) const noexcept {

@@ -31,7 +31,7 @@ struct sharded_optimizer::state : step_progress {
   const std::unique_ptr<optim::processor> host_work;
   optim::processor& work;  // everything done to memory, in order
   zero::stream& queue;     // its stream: what waits and is waited for
-  const engine_options options;
+  engine_options options;  // but for the constants of groups, as it was made with
   const partition::layout layout;
   const partition::memory_plan plan;
   rank_groups groups;
@@ -74,36 +74,20 @@ struct sharded_optimizer::state : step_progress {
   // The run it is part of, where that is exchanged in place (updated_from::around).
   [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
   // Array 0 is the master weights, then come the states; each as long as the update walks.
-  [[nodiscard]] optim::step_decision* decision_here() const noexcept {
-    return exchange.as<optim::step_decision>();
-  }
-  [[nodiscard]] optim::step_vote* votes() const noexcept {
-    return reinterpret_cast<optim::step_vote*>(exchange.as<std::byte>() +
-                                               partition::decision_bytes);
-  }
-  [[nodiscard]] float* host_values() const noexcept {
-    return host_staging ? host_staging.as<float>() : staging.as<float>();
-  }
-  [[nodiscard]] optim::step_decision* decision_read() noexcept {
-    return host_staging ? reinterpret_cast<optim::step_decision*>(host_staging.as<std::byte>() +
-                                                                  partition::staging_bytes)
-                        : &decision;
-  }
+  [[nodiscard]] optim::step_decision* decision_here() const noexcept;
+  [[nodiscard]] optim::step_vote* votes() const noexcept;
+  [[nodiscard]] float* host_values() const noexcept;
+  [[nodiscard]] optim::step_decision* decision_read() noexcept;
   [[nodiscard]] std::uint64_t update_length(std::size_t bucket) const noexcept;
   // Something of the bucket rests off the device.
   [[nodiscard]] bool tiered(std::size_t bucket) const noexcept;
   // 16-bit parameters whose master weights are not all in the array apart.
-  [[nodiscard]] bool packed_master(const partition::cell& c) const noexcept {
-    return options.formats.master != optim::master_format::fp32 &&
-           buckets[c.bucket].shape->type != dtype::fp32;
-  }
+  [[nodiscard]] bool packed_master(const partition::cell& c) const noexcept;
   // The weights of a cell, without gradient and states.
   [[nodiscard]] optim::packed_spans packed_weights(const partition::cell& c, std::byte* arrays,
                                                    const typed_span& parameter) const noexcept;
   // Reductions are added to what earlier ones of the step left.
-  [[nodiscard]] bool repeated() const noexcept {
-    return plan.options().reductions > 1 && !plan.options().keep_gradients;
-  }
+  [[nodiscard]] bool repeated() const noexcept;
 
   // ---- the verbs ----
   void begin(pass kind);
@@ -118,6 +102,8 @@ struct sharded_optimizer::state : step_progress {
   void release(int unit);
 
   void take_gradients(int unit);
+  // Throws invalid_argument once the norm was taken.
+  void expect_open(const char* call) const;
   void abandon(int unit);
   void reduce(int unit);
   void queue_unit_reduce(int unit);
@@ -132,6 +118,13 @@ struct sharded_optimizer::state : step_progress {
   void finish_reductions();
 
   void clip(float learning_rate);
+  // What this rank is about to do is told to all, and what they are lies in votes().
+  void exchange_votes(float learning_rate);
+  [[nodiscard]] double gradient_norm();
+  void skip_next_step();
+  void set_group(int group, const parameter_group& constants);
+  // Throws invalid_argument once an announced step may have begun.
+  void expect_not_begun(const char* call) const;
   void update_all(float learning_rate);
   void announce(float learning_rate);
   // Its gradients are final as soon as what is under way has landed.
@@ -151,6 +144,14 @@ struct sharded_optimizer::state : step_progress {
                    const optim::step_decision* by);
   void update_packed(std::size_t cell, const cell_under_way& area, float learning_rate,
                      const optim::step_decision* by);
+  // By `own_rule`, the client's rule.
+  void update_own(std::size_t cell, const cell_under_way& area, float learning_rate,
+                  const optim::step_decision* by);
+  // Calls `see` on every run of the cell; `learning_rate` without the factor of groups.
+  void show_cell(std::size_t cell, const cell_under_way& area, float learning_rate,
+                 const const_typed_span& gradient, const range_function& see);
+  // 16-bit parameters of a cell from its fp32 master weights.
+  void make_parameters(std::size_t cell, const cell_under_way& area);
   [[nodiscard]] optim::hyper constants_of(int group, float learning_rate) const noexcept;
   [[nodiscard]] const_typed_span update_gradient(std::size_t bucket);
   void publish(std::size_t bucket);
@@ -175,12 +176,19 @@ struct sharded_optimizer::state : step_progress {
   void spill_landed();                      // those that have; does not block
   void spill_gradient(std::size_t bucket);  // blocks until it has landed
   void finish_spill(int unit);              // its gradients' memory is free again
-  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept {
-    return squares.as<double>() + bucket;
-  }
+  [[nodiscard]] double* squares_of(std::size_t bucket) const noexcept;
   void collect_squares(std::size_t bucket);
 
-  void queue_step(float learning_rate);
+  // With `rule` where the client has its own, else null.
+  void queue_step(float learning_rate, const range_function* rule);
+  void expect_rule(const range_function* rule) const;
+  // What was taken and not reduced is forgotten; all else is reduced, or on its way.
+  void finish_gradients();
+  // The votes of the last exchange, in the order of pieces, to be read by the host; blocks.
+  [[nodiscard]] const optim::step_vote* read_votes();
+  [[nodiscard]] std::vector<int> ranks_that(
+      const std::function<bool(const optim::step_vote&)>& voted);
+  [[nodiscard]] std::exception_ptr dissent();
   // Blocks until it is known what became of the last step. Throws desync where ranks differed.
   void settle();
 
@@ -205,13 +213,9 @@ struct sharded_optimizer::state : step_progress {
   // Calls take on every rank; blocks.
   void visit_master(const take_function& take);
 
-  [[nodiscard]] optim::decision_rule decision_rule() const noexcept {
-    return {scale.value(), options.clip_norm, options.non_finite == zero::non_finite::apply};
-  }
+  [[nodiscard]] optim::decision_rule decision_rule() const noexcept;
   // Throws what made this object useless.
-  void expect_whole() const {
-    if (broken != nullptr) std::rethrow_exception(broken);
-  }
+  void expect_whole() const;
   // Throws invalid_argument, naming the unit, if one is held.
   void expect_none_held(const char* call) const;
 
@@ -235,15 +239,5 @@ struct sharded_optimizer::state : step_progress {
   void find_runs(std::size_t cell);
   void make_additions();
 };
-
-// What the plan of `options` is made from.
-[[nodiscard]] partition::plan_options plan_options_of(const engine_options& options,
-                                                      memory_place place);
-[[nodiscard]] partition::layout_options layout_options_of(const engine_options& options,
-                                                          int world_size);
-
-// Compares version, options and model with every rank. Throws desync.
-void handshake(collectives::communicator& ranks, const partition::layout& layout,
-               const engine_options& options);
 
 }  // namespace zero

@@ -1,13 +1,16 @@
 // step: the recipe. reduce -> clip -> update -> publish, and the first gathers of what comes next.
 
+#include "plan_options.hpp"
 #include "state.hpp"
 #include "verb_timer.hpp"
 
 #include <zero/base/error.hpp>
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace zero {
 
@@ -20,10 +23,20 @@ void sharded_optimizer::state::expect_none_held(const char* call) const {
   }
 }
 
+void sharded_optimizer::state::finish_gradients() {
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    if (units[unit].calls == units[unit].reductions) abandon(static_cast<int>(unit));
+    units[unit].open = false;  // on top of kept gradients they are part of the step
+  }
+  const verb_timer timer(*this, phase::reduce, -1);
+  finish_reductions();
+}
+
 // Every rank queues the same whatever the decision will be: one that is not to be applied leaves
 // everything as it is where the update runs, so the host need not know it.
-void sharded_optimizer::state::queue_step(float learning_rate) {
+void sharded_optimizer::state::queue_step(float learning_rate, const range_function* rule) {
   expect_whole();
+  expect_rule(rule);
   settle();
   expect_none_held("step");
   if (!std::isfinite(learning_rate)) {
@@ -32,21 +45,17 @@ void sharded_optimizer::state::queue_step(float learning_rate) {
   if (early.announced && learning_rate != early.learning_rate) {
     throw invalid_argument("[engine.step] the learning rate is not the announced one");
   }
-  for (std::size_t unit = 0; unit < units.size(); ++unit) {
-    if (units[unit].calls == units[unit].reductions) abandon(static_cast<int>(unit));
-    units[unit].open = false;  // on top of kept gradients they are part of the step
-  }
-  {
-    const verb_timer timer(*this, phase::reduce, -1);
-    finish_reductions();
-  }
+  finish_gradients();
   progress_early(true);
   clip(learning_rate);
   // Only operations over the same ranks are in order with each other.
   wait_gathered();
   wait_published();
   forget_gathered();
+  own_rule = rule;
   update_all(learning_rate);
+  own_rule = nullptr;
+  norm_taken = leave_out = false;
   early.in_step = !early.cells.empty();
   early.cells.clear();
   early.begun = early.done = 0;
@@ -71,33 +80,71 @@ void sharded_optimizer::state::settle() {
   last_result.loss_scale = scale.value();
   if (now.dissenting == 0) {
     scale.record(now.finite == 0);
+    if (early.in_step && last_result.skipped) {
+      broken = std::make_exception_ptr(
+          desync("[engine.step] some rank wanted a step left out that was announced and begun",
+                 ranks_that([](const optim::step_vote& vote) { return vote.leave_out != 0; })));
+      std::rethrow_exception(broken);
+    }
     return;
   }
-  const optim::step_vote* all = votes();
-  std::vector<optim::step_vote> read;
-  if (host_staging) {
-    read.resize(static_cast<std::size_t>(ranks.size()));
-    work.read(all, read.data(), read.size() * sizeof(optim::step_vote));
-    queue.record().wait();
-    all = read.data();
-  }
-  std::vector<int> others;
-  // Votes lie in the order of pieces, of which rank 0 owns the first.
-  for (int rank = 1; rank < ranks.size(); ++rank) {
-    const optim::step_vote& vote = all[plan.groups().piece_of(rank)];
-    if (vote.learning_rate != all[0].learning_rate || vote.reductions != all[0].reductions) {
-      others.push_back(rank);
-    }
-  }
-  const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
-  const auto told = std::make_exception_ptr(desync(
-      "[engine.step] rank " + format_ranks(others) +
-          " steps otherwise than rank 0: learning rate " + std::to_string(other.learning_rate) +
-          " after " + std::to_string(other.reductions) + " reductions, not " +
-          std::to_string(all[0].learning_rate) + " after " + std::to_string(all[0].reductions),
-      others));
+  const std::exception_ptr told = dissent();
   if (early.in_step) broken = told;  // some of it has been applied
   std::rethrow_exception(told);
+}
+
+// Votes lie in the order of pieces, of which rank 0 owns the first.
+std::vector<int> sharded_optimizer::state::ranks_that(
+    const std::function<bool(const optim::step_vote&)>& voted) {
+  const optim::step_vote* const all = read_votes();
+  std::vector<int> found;
+  for (int rank = 0; rank < ranks.size(); ++rank) {
+    if (voted(all[plan.groups().piece_of(rank)])) found.push_back(rank);
+  }
+  return found;
+}
+
+std::exception_ptr sharded_optimizer::state::dissent() {
+  const optim::step_vote* const all = read_votes();
+  const std::vector<int> others = ranks_that([all](const optim::step_vote& vote) {
+    return vote.learning_rate != all[0].learning_rate || vote.reductions != all[0].reductions ||
+           vote.constants != all[0].constants;
+  });
+  const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
+  std::string how = "learning rate " + std::to_string(other.learning_rate) + " after " +
+                    std::to_string(other.reductions) + " reductions, not " +
+                    std::to_string(all[0].learning_rate) + " after " +
+                    std::to_string(all[0].reductions);
+  if (other.constants != all[0].constants) how += ", and with other constants of groups";
+  return std::make_exception_ptr(
+      desync("[engine.step] rank " + format_ranks(others) + " steps otherwise than rank 0: " + how,
+             others));
+}
+
+// ---- what may be said before it ----
+
+void sharded_optimizer::state::expect_not_begun(const char* call) const {
+  if (!early.on) return;
+  throw invalid_argument(std::string("[engine.") + call +
+                         "] the step was announced, and parts of it may have been made on some "
+                         "rank: call it before announce_step");
+}
+
+void sharded_optimizer::state::skip_next_step() {
+  expect_whole();
+  expect_not_begun("skip_next_step");
+  leave_out = true;
+}
+
+void sharded_optimizer::state::set_group(int group, const parameter_group& constants) {
+  expect_whole();
+  if (group < 0 || static_cast<std::size_t>(group) >= options.groups.size()) {
+    throw invalid_argument("[engine.set_group] group " + std::to_string(group) + " of " +
+                           std::to_string(options.groups.size()));
+  }
+  expect_not_begun("set_group");
+  options.groups[static_cast<std::size_t>(group)] = constants;
+  groups_digest = digest_of_groups(options);
 }
 
 }  // namespace zero

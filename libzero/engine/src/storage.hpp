@@ -6,6 +6,7 @@
 #include <zero/base/completion.hpp>
 #include <zero/base/trace.hpp>
 #include <zero/base/typed_span.hpp>
+#include <zero/engine/own_rule.hpp>
 #include <zero/engine/reports.hpp>
 #include <zero/offload/tier_lane.hpp>
 #include <zero/optim/decision.hpp>
@@ -27,6 +28,14 @@ struct update_run {
   std::uint64_t offset = 0;  // elements
   std::uint64_t count = 0;
   int group = 0;
+};
+
+// A run of elements of one parameter there.
+struct parameter_run {
+  std::uint64_t offset = 0;
+  std::uint64_t count = 0;
+  std::size_t parameter = 0;           // by registration
+  std::uint64_t parameter_offset = 0;  // of the first element, in the parameter
 };
 
 // The memory of one bucket and what is under way in it.
@@ -111,11 +120,13 @@ struct step_progress {
   std::array<std::size_t, 2> staged_bucket;  // by staging: the bucket not yet landed from there
   std::size_t next_staging = 0;
   std::array<coded_reduction, 2> coded;
-  std::size_t next_coded = 0;                  // the one queued longer ago, or free
-  std::vector<std::vector<update_run>> runs;   // by cell; offsets from where it begins
-  std::vector<optim::update_run> packed_runs;  // of the cell at hand
-  std::vector<cell_under_way> under_way;       // one a block
-  std::vector<std::size_t> block_of;           // by cell, that has been begun
+  std::size_t next_coded = 0;                              // the one queued longer ago, or free
+  std::vector<std::vector<update_run>> runs;               // by cell; offsets from where it begins
+  std::vector<std::vector<parameter_run>> parameter_runs;  // by cell, likewise
+  const range_function* own_rule = nullptr;                // the client's rule, in a step
+  std::vector<optim::update_run> packed_runs;              // of the cell at hand
+  std::vector<cell_under_way> under_way;                   // one a block
+  std::vector<std::size_t> block_of;                       // by cell, that has been begun
   std::size_t next_block = 0;
   early_updates early;
   std::exception_ptr broken;         // ranks stepped otherwise after cells had been updated
@@ -131,6 +142,11 @@ struct step_progress {
   typed_span read_parameters;
   std::size_t cursor = 0;  // the next use of plan.parameter_slots().uses expected
   std::size_t limit = 0;   // where this micro-batch ends in it
+
+  bool norm_taken = false;                   // since the last step
+  bool leave_out = false;                    // this rank's vote on the next
+  std::uint32_t groups_digest = 0;           // of the constants of all groups
+  std::vector<optim::step_vote> votes_read;  // where the host does not reach them
 
   std::uint64_t steps = 0;
   completion decided;             // of reading back the decision of the last step

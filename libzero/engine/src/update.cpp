@@ -12,12 +12,14 @@ using partition::sharded_over;
 using partition::tier;
 using partition::updated_from;
 
-// Neighbouring pieces of one group are one run: one call of the update kernel.
+// Neighbouring pieces of one group are one run: one call of the update kernel; those of one
+// parameter one part: one call of a client's rule.
 void sharded_optimizer::state::find_runs(std::size_t index) {
   const partition::cell& c = plan.cells()[index];
   const bucket_storage& b = buckets[c.bucket];
   if (!b.shape->trainable) return;
   std::vector<update_run>& found = runs[index];
+  std::vector<parameter_run>& own_parts = parameter_runs[index];
   const partition::piece_run own = held(b.plan->optimizer);
   for (int piece = own.first; piece < own.first + own.count; ++piece) {
     const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
@@ -28,6 +30,14 @@ void sharded_optimizer::state::find_runs(std::size_t index) {
       if (begin >= end) continue;
       const int group = layout.parameter(p.parameter).group;
       const std::uint64_t offset = begin - c.begin;
+      const std::uint64_t in_parameter = p.parameter_offset + (begin - base - p.shard_offset);
+      if (!own_parts.empty() && own_parts.back().parameter == p.parameter &&
+          own_parts.back().offset + own_parts.back().count == offset &&
+          own_parts.back().parameter_offset + own_parts.back().count == in_parameter) {
+        own_parts.back().count += end - begin;
+      } else {
+        own_parts.push_back({offset, end - begin, p.parameter, in_parameter});
+      }
       if (!found.empty() && found.back().group == group &&
           found.back().offset + found.back().count == offset) {
         found.back().count += end - begin;
@@ -108,6 +118,10 @@ void sharded_optimizer::state::update_all(float learning_rate) {
   const span<const partition::cell> cells = plan.cells();
   std::size_t begun = 0;
   bool applied = true;
+  if (own_rule != nullptr) {
+    decided.wait();
+    applied = decision_read()->applied != 0;
+  }
   for (std::size_t index = 0; index < cells.size(); ++index) {
     const partition::cell& c = cells[index];
     bucket_storage& b = buckets[c.bucket];
@@ -148,7 +162,9 @@ void sharded_optimizer::state::update_cell(std::size_t index, float learning_rat
   {
     const verb_timer timer(*this, phase::update, buckets[c.bucket].shape->unit);
     clear_padding(index, area);
-    if (options.formats.states != optim::state_format::fp32 || packed_master(c)) {
+    if (own_rule != nullptr) {
+      update_own(index, area, learning_rate, by);
+    } else if (options.formats.states != optim::state_format::fp32 || packed_master(c)) {
       update_packed(index, area, learning_rate, by);
     } else {
       update_runs(index, area, learning_rate, by);

@@ -54,6 +54,25 @@ struct accumulate_pass {
   }
 };
 
+template <class T>
+struct scale_pass {
+  T* values;
+  float factor;
+
+  template <bool Streaming>
+  HWY_INLINE void pair(lanes d, std::size_t i) const {
+    const floats by = hn::Set(d, factor);
+    const floats lo = hn::Mul(load_lanes(d, values + i), by);
+    const floats hi = hn::Mul(load_lanes(d, values + i + hn::Lanes(d)), by);
+    store_pair<Streaming>(d, lo, hi, values + i);
+  }
+  HWY_NOINLINE void partial(lanes d, std::size_t i, std::size_t n) const {
+    padded_pair<T> some(values + i, n);
+    scale_pass{some.elements, factor}.template pair<false>(d, 0);
+    some.copy_to(values + i, n);
+  }
+};
+
 void convert_on_target(const const_typed_span& in, const typed_span& out, bool streaming) {
   detail::with_type(in.type, in.data, [&]<class In>(const In* from) {
     detail::with_type(out.type, out.data, [&]<class Out>(Out* to) {
@@ -72,6 +91,12 @@ void accumulate_on_target(const const_typed_span& in, const typed_span& out) {
   });
 }
 
+void scale_on_target(const typed_span& values, float factor) {
+  detail::with_type(values.type, values.data, [&]<class T>(T* elements) {
+    for_pairs<false>(lanes(), scale_pass<T>{elements, factor}, values.count, elements);
+  });
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace zero::optim
 HWY_AFTER_NAMESPACE();
@@ -81,6 +106,7 @@ namespace zero::optim {
 
 HWY_EXPORT(convert_on_target);
 HWY_EXPORT(accumulate_on_target);
+HWY_EXPORT(scale_on_target);
 
 void convert(const_typed_span in, typed_span out) {
   detail::check_pair(in, out);
@@ -96,6 +122,11 @@ void convert(const_typed_span in, typed_span out) {
 void accumulate(const_typed_span in, typed_span out) {
   detail::check_pair(in, out);
   if (in.count > 0) HWY_DYNAMIC_DISPATCH(accumulate_on_target)(in, out);
+}
+
+void scale(typed_span values, float factor) {
+  detail::check_values(values);
+  if (values.count > 0) HWY_DYNAMIC_DISPATCH(scale_on_target)(values, factor);
 }
 
 }  // namespace zero::optim

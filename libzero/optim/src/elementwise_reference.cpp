@@ -26,6 +26,13 @@ void accumulate_reference(const_typed_span in, typed_span out) {
   }
 }
 
+void scale_reference(typed_span values, float factor) {
+  detail::check_values(values);
+  for (std::size_t i = 0; i < values.count; ++i) {
+    detail::store(values, i, detail::load(values, i) * factor);
+  }
+}
+
 double sum_of_squares_reference(const_typed_span values) {
   detail::check_values(values);
   std::vector<double> sums;  // of the blocks, then of their pairs

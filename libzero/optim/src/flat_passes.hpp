@@ -101,6 +101,24 @@ struct element_accumulate {
   }
 };
 
+template <class T>
+struct element_scale {
+  T* values;
+  float factor;
+
+  using loaded = pack<T>;
+  ZERO_HOST_DEVICE loaded load(std::size_t i) const { return load_pack(values + i); }
+  ZERO_HOST_DEVICE void finish(std::size_t i, loaded& own) const {
+    for (std::size_t j = 0; j < pack_size; ++j) {
+      assign(own.values[j], to_float(own.values[j]) * factor);
+    }
+    store_pack(own, values + i);
+  }
+  ZERO_HOST_DEVICE void element(std::size_t i) const {
+    assign(values[i], to_float(values[i]) * factor);
+  }
+};
+
 template <class In>
 struct element_adopt {
   ZERO_HOST_DEVICE float operator()(In value, float master) const {

@@ -1,4 +1,6 @@
 // The processor of the calling thread: every operation is done when its call returns.
+#include "elementwise_check.hpp"
+
 #include <zero/base/error.hpp>
 #include <zero/optim/elementwise.hpp>
 #include <zero/optim/processor.hpp>
@@ -68,6 +70,12 @@ class host_processor final : public processor {
               step_decision* decision) override {
     require(votes != nullptr && count > 0 && decision != nullptr, "decide without votes");
     optim::decide(votes, count, rule, decision);
+  }
+  void scale(typed_span values, const step_decision* decision) override {
+    require(decision != nullptr, "scale without a decision");
+    detail::check_values(values);
+    if (decision->applied == 0 || decision->gradient_scale == 1.0F) return;
+    optim::scale(values, decision->gradient_scale);
   }
   void update(algorithm a, const hyper& constants, const step_decision* decision,
               const update_spans& spans) override {

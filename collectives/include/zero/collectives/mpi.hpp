@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] bool mpi_compiled() noexcept;
@@ -34,3 +35,4 @@ struct mpi_options {
 [[nodiscard]] std::unique_ptr<communicator> make_mpi(const mpi_options& options = {});
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] bool nccl_compiled() noexcept;
@@ -42,3 +43,4 @@ struct nccl_options {
                                                       nccl_options* options = nullptr);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -25,7 +25,25 @@ detail::flat_cut cut_of(std::size_t count, const In* in, const Out* out) {
   return cutter.cut();
 }
 
+template <class T>
+__global__ void __launch_bounds__(detail::threads_of_block, blocks_a_multiprocessor)
+    run_scale(T* values, detail::flat_cut cut, const step_decision* decision) {
+  const float factor = decision->gradient_scale;
+  if (decision->applied == 0 || factor == 1.0F) return;  // alike in every thread
+  detail::run_thread(detail::element_scale<T>{values, factor}, cut, own_place());
+}
+
 }  // namespace
+
+void scale(const queue_of& queue, typed_span values, const step_decision* decision) {
+  detail::with_type(values.type, values.data, [&]<class T>(T* elements) {
+    detail::flat_cutter cutter(values.count);
+    cutter.align(elements, sizeof(T));
+    const detail::flat_cut cut = cutter.cut();
+    cuda::launch("scale", run_scale<T>, blocks_for(queue, cut), detail::threads_of_block, 0,
+                 queue.stream, elements, cut, decision);
+  });
+}
 
 void convert(const queue_of& queue, const_typed_span in, typed_span out) {
   with_types(in, out, [&]<class In, class Out>(const In* from, Out* to) {

@@ -20,6 +20,7 @@ void update(const queue_of& queue, algorithm a, const hyper& constants,
 
 void convert(const queue_of& queue, const_typed_span in, typed_span out);
 void accumulate(const queue_of& queue, const_typed_span in, typed_span out);
+void scale(const queue_of& queue, typed_span values, const step_decision* decision);
 void adopt(const queue_of& queue, const_typed_span in, float* master);
 
 // Doubles that add_squares needs in device memory between its kernels.

@@ -149,6 +149,13 @@ class gpu_processor final : public processor {
     const cuda::current_device here(device_.ordinal());
     kernels::decide(queue_, votes, count, rule, decision);
   }
+  void scale(typed_span values, const step_decision* decision) override {
+    require(decision != nullptr, "scale without a decision");
+    detail::check_values(values);
+    if (values.count == 0) return;
+    const cuda::current_device here(device_.ordinal());
+    kernels::scale(queue_, values, decision);
+  }
   void update(algorithm a, const hyper& constants, const step_decision* decision,
               const update_spans& spans) override {
     require(decision != nullptr, "update without a decision");

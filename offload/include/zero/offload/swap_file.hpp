@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // How the file comes to have no name.
@@ -70,3 +71,4 @@ class swap_file {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

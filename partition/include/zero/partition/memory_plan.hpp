@@ -17,11 +17,15 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 struct plan_options {
   sharding_policy policy = {};
   bool wide_gradients = true;  // reduced gradients in fp32 whatever the parameters are
+  // The update scales reduced gradients where they are, so that their type must be the same in a
+  // world of one, where nothing else needs them wide.
+  bool scaled_in_place = false;
   // Bytes of each optimizer array for a format_block of elements, master weights not counted: 512
   // is fp32.
   std::vector<std::uint32_t> optimizer_arrays = {512, 512};
@@ -133,7 +137,7 @@ struct allocation {
 };
 
 // Bytes each rank tells every other before an update: a sum, and what it is about to do with it.
-inline constexpr std::uint64_t exchange_bytes = 16;
+inline constexpr std::uint64_t exchange_bytes = 24;
 
 // Bytes of what they make of it: norm, scale, count of updates, verdict.
 inline constexpr std::uint64_t decision_bytes = 32;
@@ -244,3 +248,4 @@ class memory_plan {
 };
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // What a reduced gradient shard is kept in.
@@ -60,6 +61,16 @@ struct engine_options {
   // rounds, by random bits that are a function of the seed, the step and the element.
   optim::optimizer_formats formats = {};
   std::uint64_t rounding_seed = 1;
+  // -1: `algorithm` updates. 0 to most_own_states: the client's own rule does (own_rule.hpp), with
+  // so many fp32 arrays per element; algorithm, constants of groups and announcing count for
+  // nothing then but a group's learning_rate_factor.
+  int own_states = -1;
+  // So many further fp32 arrays of any rule, 0 to most_own_states, which no built-in rule touches:
+  // zeros after initialize(). Both need formats that are all fp32.
+  int extra_states = 0;
+  // Reduced gradients are divided by this, in the step's own scaling; norm and clipping are of what
+  // comes of it. Finite, more than 0.
+  double gradient_divisor = 1.0;
   double clip_norm = 0.0;  // global L2 norm gradients are scaled down to; 0: never
   optim::loss_scale_options loss_scale = {};
   zero::non_finite non_finite = zero::non_finite::skip;
@@ -100,3 +111,4 @@ struct engine_options {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

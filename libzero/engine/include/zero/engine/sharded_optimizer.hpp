@@ -19,7 +19,9 @@
 #include <zero/base/typed_span.hpp>
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/options.hpp>
+#include <zero/engine/own_rule.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/engine/views.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/communication_plan.hpp>
 #include <zero/partition/fit.hpp>
@@ -32,69 +34,8 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
-
-class sharded_optimizer;
-
-// The full parameters of one unit, readable until this goes out of scope (which is `release`).
-// Move-only; must not outlive its sharded_optimizer. Several may be held at once as far as the
-// declared order needs; the same unit may be held twice.
-class gathered_unit {
- public:
-  gathered_unit() noexcept = default;
-  gathered_unit(gathered_unit&& other) noexcept;
-  gathered_unit& operator=(gathered_unit&& other) noexcept;
-  ~gathered_unit();
-
-  // The i-th parameter of the unit as registered. A tied parameter shows its storage, whose unit
-  // must be this one.
-  [[nodiscard]] const_typed_span parameter(std::size_t i) const;
-  void release() noexcept;
-
- private:
-  friend class sharded_optimizer;
-  gathered_unit(sharded_optimizer& owner, int unit) noexcept : owner_(&owner), unit_(unit) {}
-  sharded_optimizer* owner_ = nullptr;
-  int unit_ = -1;
-};
-
-// Where the client adds one unit's gradients of this micro-batch. Zero when first taken in a
-// micro-batch; taking it again before reduce() gives the same memory with what was added.
-// What is taken and not reduced before the next micro-batch or step is forgotten.
-class unit_gradients {
- public:
-  // The gradient of the i-th parameter of the unit; no data for one that is not trainable.
-  [[nodiscard]] typed_span gradient(std::size_t i) const;
-
- private:
-  friend class sharded_optimizer;
-  unit_gradients(sharded_optimizer& owner, int unit) noexcept : owner_(&owner), unit_(unit) {}
-  sharded_optimizer* owner_;
-  int unit_;
-};
-
-// All parameters of the model, for sampling or saving. See full_parameters().
-class full_parameters_region {
- public:
-  full_parameters_region(full_parameters_region&&) noexcept;
-  full_parameters_region& operator=(full_parameters_region&&) = delete;
-  ~full_parameters_region();
-
-  // Parameter by registration index, in its own dtype.
-  [[nodiscard]] const_typed_span parameter(std::size_t index) const;
-  // The same to change. What is changed must be followed by write() before the region ends: until
-  // then it is this rank's alone, and where parameters rest in full it is already in place.
-  [[nodiscard]] typed_span writable(std::size_t index);
-  // Makes what rank 0 holds here the parameters (and master weights) of every rank. Collective.
-  // Throws invalid_argument while a unit is held.
-  void write();
-
- private:
-  friend class sharded_optimizer;
-  struct storage;
-  explicit full_parameters_region(std::unique_ptr<storage> s) noexcept;
-  std::unique_ptr<storage> storage_;
-};
 
 enum class pass : unsigned char {
   train,     // forward, then backward
@@ -103,7 +44,7 @@ enum class pass : unsigned char {
 
 class sharded_optimizer {
  public:
-  struct state;  // private to the engine's sources
+  struct [[gnu::visibility("hidden")]] state;  // private to the engine's sources
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
@@ -163,8 +104,9 @@ class sharded_optimizer {
   // Norm, clipping, update of the own shards with `learning_rate` (times each group's factor),
   // and publication of the new parameters. If any gradient is not finite on any rank, no rank
   // changes any state and `skipped` is set. Gradients are zero afterwards. Throws desync, naming
-  // the ranks, where learning rates or counts of reductions differ; invalid_argument for a rate
-  // that is not finite or not the announced one and while a unit is held.
+  // the ranks, where learning rates, counts of reductions or constants of groups differ;
+  // invalid_argument for a rate that is not finite or not the announced one and while a unit is
+  // held.
   step_result step(float learning_rate) {
     queue_step(learning_rate);
     return last_step();
@@ -175,6 +117,30 @@ class sharded_optimizer {
   // the step is thrown by last_step or the next call that needs to know.
   void queue_step(float learning_rate);
   step_result last_step();
+
+  // The same by the client's own rule (options.own_states; without one the above are called, with
+  // one these). Blocks until it is known what becomes of the step; if it is applied, `update` is
+  // called in order on every run of one parameter that this rank updates. What it throws is thrown
+  // on: then this object can only be destroyed, and the other ranks are told so.
+  step_result step(float learning_rate, const range_function& update) {
+    queue_step(learning_rate, update);
+    return last_step();
+  }
+  void queue_step(float learning_rate, const range_function& update);
+
+  // The norm that step() would report, of the gradients as they are. Collective; blocks; changes
+  // nothing, but until the step gradients() and reduce() throw invalid_argument. Throws desync as
+  // step does.
+  [[nodiscard]] double gradient_norm();
+
+  // This rank's vote that no rank shall change anything in the next step, whatever its gradients
+  // are; to a dynamic loss scale it is no overflow. Throws invalid_argument where an announced
+  // step may have begun, and then announce_step does.
+  void skip_next_step();
+
+  // New constants of a group for the steps to come, the same on all ranks. Throws invalid_argument
+  // for a group that is not there and where an announced step may have begun.
+  void set_group(int group, const parameter_group& constants);
 
   // What gradients must be multiplied with by the client (multiply the loss); step divides it out.
   // Blocks for the last step where the scale depends on it (loss_scale_options::dynamic).
@@ -248,3 +214,4 @@ class sharded_optimizer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

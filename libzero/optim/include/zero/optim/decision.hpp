@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // What each participant tells the others before an update.
@@ -14,8 +15,10 @@ struct step_vote {
   double squares = 0.0;          // sum of squares of its own gradients, scaled as they are
   float learning_rate = 0.0F;    // that it is about to use
   std::uint32_t reductions = 0;  // that went into its gradients
+  std::uint32_t constants = 0;   // digest of the constants it is about to use
+  std::uint32_t leave_out = 0;   // 1: wants the update left out by everyone
 };
-static_assert(sizeof(step_vote) == 16);
+static_assert(sizeof(step_vote) == 24);
 
 struct decision_rule {
   double loss_scale = 1.0;        // what gradients carry and is divided out
@@ -30,15 +33,16 @@ struct step_decision {
   float gradient_scale = 1.0F;   // unscale and clip factor in one
   std::uint32_t applied = 0;     // 1: update; 0: leave everything as it is
   std::uint32_t finite = 0;      // 1: every gradient was
-  std::uint32_t dissenting = 0;  // the first vote that differs from vote 0 in rate or reductions;
-                                 // 0: none does
+  std::uint32_t dissenting = 0;  // the first vote that differs from vote 0 in rate, reductions or
+                                 // constants; 0: none does
 };
 static_assert(sizeof(step_decision) == 32);
 
 // Adds squares in the order of the votes. As torch.nn.utils.clip_grad_norm_: the clip factor is
 // max_norm / (norm + 1e-6), at most 1. Applied if finite, or if that is not asked for, and nobody
-// dissents. count >= 1.
+// dissents or wants it left out. count >= 1.
 void decide(const step_vote* votes, std::size_t count, const decision_rule& rule,
             step_decision* decision) noexcept;
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <zero/base/span.hpp>
 #include <zero/base/typed_span.hpp>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // out[i] = in[i], rounded to nearest even where out is narrower; between equal dtypes every bit.
@@ -16,6 +17,9 @@ void convert(const_typed_span in, typed_span out);
 // out[i] = out[i] + in[i], added in fp32 and then rounded to out's dtype. in and out may be the
 // same memory only if their dtypes are the same.
 void accumulate(const_typed_span in, typed_span out);
+
+// values[i] = values[i] * factor, multiplied in fp32 and then rounded to their dtype.
+void scale(typed_span values, float factor);
 
 // master[i] = in[i] unless master[i], rounded to in's dtype, is in[i] already: what was written by
 // somebody else is taken over, and master weights behind unchanged values keep their precision.
@@ -35,6 +39,8 @@ void adopt(const_typed_span in, float* master);
 
 void convert_reference(const_typed_span in, typed_span out);
 void accumulate_reference(const_typed_span in, typed_span out);
+void scale_reference(typed_span values, float factor);
 [[nodiscard]] double sum_of_squares_reference(const_typed_span values);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 class processor {
@@ -74,6 +75,9 @@ class processor {
   virtual void set(const step_vote& vote, step_vote* out) = 0;
   virtual void decide(const step_vote* votes, std::size_t count, const decision_rule& rule,
                       step_decision* decision) = 0;
+  // As scale() of elementwise.hpp with the gradient scale of `decision`; writes nothing where that
+  // is 1 or not to be applied.
+  virtual void scale(typed_span values, const step_decision* decision) = 0;
   // Takes step and gradient scale from `decision`; writes nothing where that is not to be applied.
   virtual void update(algorithm a, const hyper& constants, const step_decision* decision,
                       const update_spans& spans) = 0;
@@ -89,3 +93,4 @@ class processor {
 [[nodiscard]] std::unique_ptr<processor> make_host_processor();
 
 }  // namespace zero::optim
+#pragma GCC visibility pop
