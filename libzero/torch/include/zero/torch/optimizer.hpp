@@ -116,6 +116,14 @@ class optimizer {
   // Says that micro-batch `index` of `count` of a step begins.
   void micro_batch(int index, int count) { module_->micro_batch(index, count); }
 
+  [[nodiscard]] int rank() const noexcept { return zero_rank(handle()); }
+  [[nodiscard]] int ranks() const noexcept { return zero_size(handle()); }
+  // The mean of one value a rank. Collective.
+  double mean(double value) {
+    expect(handle(), zero_sum(handle(), &value, 1));
+    return value / ranks();
+  }
+
   // The global norm of the gradients, which the next step scales down to `most`, as
   // torch::nn::utils::clip_grad_norm_ would if the gradients were its to see. Collective.
   double clip_grad_norm(double most) {
