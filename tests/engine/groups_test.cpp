@@ -337,7 +337,7 @@ TEST(groups, bytes_that_cross_hosts_are_predicted) {
     }
     return sum;
   };
-  const std::uint64_t vote = 4 * 16;       // each rank's to the other host, once
+  const std::uint64_t vote = 4 * 24;       // each rank's to the other host, once
   const std::uint64_t gather = 4 * c * 2;  // each piece once
   // Two partial sums of 4 bytes, or twice two elements of 2: as many, so each sends its own.
   const std::uint64_t reduce = 4 * 2 * c * 2;

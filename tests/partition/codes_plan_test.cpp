@@ -150,7 +150,7 @@ TEST(codes_plan, traffic_is_that_of_codes_and_scales) {
   const std::uint64_t eight = large + 512 + (large + 512) / 32;
   EXPECT_EQ(
       traffic("2", 4, coded("2", 0, 4)),
-      (volumes{{"reduce world", four}, {"publish world", 2 * (large + 512)}, {"vote world", 64}}));
+      (volumes{{"reduce world", four}, {"publish world", 2 * (large + 512)}, {"vote world", 96}}));
   EXPECT_EQ(traffic("2", 4, coded("2", 0, 8, 4)).at("reduce world"), eight);
   // Within nodes all of it, then what is left of it after a sum of two.
   const volumes levels = traffic("1", 4, coded("1", 8, 4, 2));

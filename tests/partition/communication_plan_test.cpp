@@ -91,18 +91,18 @@ TEST(communication_plan, of_the_rows_with_groups) {
   EXPECT_EQ(volume("hybrid", 3), (volumes{{"gather within", 2 * psi - each * 2},
                                           {"reduce world", psi},
                                           {"exchange across", 2 * psi / 3},
-                                          {"vote world", 96}}));
+                                          {"vote world", 144}}));
   EXPECT_EQ(volume("mics", 3), volume("hybrid", 3));
   // One publication of the parameters' shard across groups.
   EXPECT_EQ(volume("hybrid1", 2), (volumes{{"gather within", 2 * psi - each * 2},
                                            {"reduce world", psi},
                                            {"publish across", psi / 2},
-                                           {"vote world", 96}}));
+                                           {"vote world", 144}}));
   // The first gather of each unit alone is over the world.
   EXPECT_EQ(volume("hpz", 2), (volumes{{"gather world", psi},
                                        {"gather_again within", psi - each * 2},
                                        {"reduce world", psi},
-                                       {"vote world", 96}}));
+                                       {"vote world", 144}}));
   EXPECT_EQ(volume("hpz", 1), volume("hpz", 2));
   EXPECT_EQ(volume("hpz", 6), volume("3", 0));
   EXPECT_EQ(volume("hybrid", 6), volume("3", 0));
@@ -202,7 +202,7 @@ TEST(communication_plan, a_sum_says_how_wide_its_pieces_are) {
     }
     const communication_volume sum = got.communication.step();
     EXPECT_EQ(sum.reduce_scatter, each * 2);
-    EXPECT_EQ(sum.all_gather, each * 2 + each / 2 * size_of(wide ? dtype::fp32 : dtype::fp16) + 64);
+    EXPECT_EQ(sum.all_gather, each * 2 + each / 2 * size_of(wide ? dtype::fp32 : dtype::fp16) + 96);
     EXPECT_EQ(sum.calls, 4U);
   }
 }

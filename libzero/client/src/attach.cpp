@@ -194,10 +194,11 @@ void set_group(zero_optimizer& z, int group, const zero_group* constants) {
   if (group < 0 || group >= (1 << 20)) {
     throw invalid_argument("[client.set_group] group " + std::to_string(group));
   }
-  const zero_group read = read_group(*constants);
+  const zero_group read = read_group(*constants, z.config.group);
   if (z.committed()) {
-    z.at_work.order->expect_idle("set_group");
-    throw invalid_argument("[client.set_group] it belongs before zero_commit");
+    session& s = at_work(z, "set_group");
+    s.order->expect_idle("set_group");
+    s.engine->set_group(group, group_of(read));
   }
   z.groups[group] = read;
 }

@@ -121,6 +121,13 @@ void call_order::may_ask_gradient(int unit) const {
   }
 }
 
+void call_order::may_change_weights(const char* call) const {
+  expect_idle(call);
+  if (backward_seen_ || norm_asked_ || index_ > 0) {
+    refuse(call, "gradients of this step are there already: it belongs between two steps");
+  }
+}
+
 void call_order::micro_batch_begun(int index, int count) {
   index_ = index;
   count_ = count;

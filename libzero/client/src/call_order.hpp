@@ -24,6 +24,8 @@ class call_order {
   void may_step(const char* call) const;
   void expect_idle(const char* call) const;
   void may_ask_gradient(int unit) const;
+  // No gradient has been made since the last step.
+  void may_change_weights(const char* call) const;
 
   void micro_batch_begun(int index, int count);
   void evaluating() noexcept;
@@ -46,7 +48,7 @@ class call_order {
   // Its forward has ended in this evaluation: another one begins.
   [[nodiscard]] bool seen(int unit) const noexcept { return at(unit).seen; }
   // No further micro-batch comes before the step.
-  [[nodiscard]] bool last_micro_batch() const noexcept { return index_ + 1 >= count_; }
+  [[nodiscard]] bool last_micro_batch() const noexcept { return index_ < 0 || index_ + 1 >= count_; }
   // A micro-batch of this step has been begun before the one now asked for.
   [[nodiscard]] bool has_micro_batch() const noexcept { return index_ >= 0; }
 

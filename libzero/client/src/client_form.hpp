@@ -51,8 +51,13 @@ class client_form {
   // The segment got memory for its gradient.
   virtual void gradient_bound(std::size_t segment) = 0;
 
-  // The engine has made a step; `changed`: its parameters are others than before.
+  // Between steps, or after one; `changed`: the engine's parameters are others than before.
   virtual void stepped(bool changed) = 0;
+
+  // All parameters are where the client has them, or asks for them, if `here`. Collective.
+  virtual void full_begin(bool here) = 0;
+  // `keep`: what rank 0 has there becomes every rank's.
+  virtual void full_end(bool here, bool keep) = 0;
 
   // Where a slice is now; throws invalid_argument where it is nowhere.
   [[nodiscard]] virtual void* parameter(const slice_place& of) = 0;

@@ -2,13 +2,15 @@
 
 #include "handle.hpp"
 
+#include "config_settled.hpp"
 #include "settings.hpp"
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
+#include <iterator>
 
 zero_optimizer::zero_optimizer(const zero_config& wanted, zero_ranks* reached_by, bool owned)
     : own_ranks(owned ? reached_by : nullptr),
@@ -32,7 +34,11 @@ session& at_work(zero_optimizer& z, const char* call) {
   if (!z.committed()) {
     throw invalid_argument(std::string("[client.") + call + "] zero_commit comes first");
   }
-  if (z.at_work.full && std::strcmp(call, "full_end") != 0) {
+  // What may be called while all parameters are here.
+  const char* const meanwhile[] = {"full_end", "parameter", "sum"};
+  const bool may = std::any_of(std::begin(meanwhile), std::end(meanwhile),
+                               [call](const char* name) { return std::strcmp(call, name) == 0; });
+  if (z.at_work.full && !may) {
     throw invalid_argument(std::string("[client.") + call +
                            "] parameters are all here: zero_full_end comes first");
   }
@@ -57,13 +63,12 @@ std::unique_ptr<zero_optimizer> create(const zero_config* config, zero_ranks* ra
   };
   if (config == nullptr) {
     check(zero_config_environment(&wanted, why));
-  } else {
-    wanted = *config;
+    config = &wanted;
   }
-  wanted = read_config(wanted);
   const bool owned = ranks == nullptr;
   if (owned) check(zero_ranks_environment(&ranks, why));
   std::unique_ptr<zero_ranks, ranks_deleter> until_taken(owned ? ranks : nullptr);
+  wanted = settled(config, ranks->communicator->size());
   if (ranks->in_use) {
     throw invalid_argument("[client.create] these ranks are those of an open optimizer");
   }

@@ -29,7 +29,8 @@ struct session {
   std::vector<slice_place> places;  // by index in the model
   bool updated = false;             // last_step has something to tell
   bool full = false;                // between zero_full_begin and its end
-  int full_access = 0;
+  bool full_here = false;
+  bool full_written = false;
 };
 
 // Destroys what zero_ranks_environment made.

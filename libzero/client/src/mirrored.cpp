@@ -2,6 +2,7 @@
 // sees is copied from and to its slots, which are free again at once.
 
 #include "client_form.hpp"
+#include "kept_values.hpp"
 
 #include <zero/base/error.hpp>
 #include <zero/optim/elementwise.hpp>
@@ -16,6 +17,7 @@ namespace {
 // A slice in the client's memory, at its place in the unit.
 struct mirrored_slice {
   slice_place place;
+  std::size_t index = 0;  // in the model
   typed_span parameter;
   typed_span gradient;  // no data where the client has none
 };
@@ -83,15 +85,18 @@ class mirrored final : public client_form {
   void end_gradients(int unit, bool last) override;
   void gradient_bound(std::size_t segment) override;
   void stepped(bool changed) override;
+  void full_begin(bool here) override;
+  void full_end(bool here, bool keep) override;
   [[nodiscard]] void* parameter(const slice_place& of) override;
   [[nodiscard]] void* gradient(const slice_place& of) override;
 
  private:
   [[nodiscard]] mirrored_unit& at(int unit) { return units_[static_cast<std::size_t>(unit)]; }
   void find_gradient_parts(mirrored_unit& unit) const;
-  void spread();
-  void take_in();
+  void spread(int unit);
+  [[nodiscard]] kept_values collect();
   void copy_whole(int unit);
+
   form_parts parts_;
   bool parameters_stay_;  // in the client's memory between uses
   bool gradients_stay_;
@@ -110,7 +115,7 @@ mirrored::mirrored(const form_parts& parts)
     const segment& s = parts_.segments.all()[place.segment];
     const std::size_t before = static_cast<std::size_t>(place.slice) * s.slice_bytes();
     mirrored_slice slice{
-        place, {nullptr, s.slice_count(), s.type}, {nullptr, s.slice_count(), s.type}};
+        place, registered_.size(), {nullptr, s.slice_count(), s.type}, {nullptr, s.slice_count(), s.type}};
     if (s.tied_to.empty() && s.count > 0) {
       slice.parameter.data = s.parameter + before;
       if (s.gradient != nullptr) slice.gradient.data = s.gradient + before;
@@ -135,32 +140,45 @@ void mirrored::find_gradient_parts(mirrored_unit& unit) const {
 
 // ---- the beginning ----
 
-void mirrored::spread() {
+void mirrored::spread(int unit) {
   if (parts_.ranks.size() == 1) return;
-  for (mirrored_unit& unit : units_) {
-    for (mirrored_slice& slice : unit.slices) {
-      collectives::call how;
-      how.name = "commit";
-      how.tag = slice.place.unit;
-      parts_.ranks.broadcast(slice.parameter, 0, how).wait();
-    }
+  for (mirrored_slice& slice : at(unit).slices) {
+    collectives::call how;
+    how.name = "values of rank 0";
+    how.tag = unit;
+    parts_.ranks.broadcast(slice.parameter, 0, how).wait();
   }
 }
 
-void mirrored::take_in() {
-  parts_.engine.initialize([this](std::size_t index, std::uint64_t offset, span<float> values) {
-    optim::convert(registered_[index].parameter.part(offset, values.size()),
-                   {values.data(), values.size(), dtype::fp32});
-  });
+// Values of rank 0, of which each rank keeps its own: a unit at a time, where the stage has no room
+// for more.
+kept_values mirrored::collect() {
+  kept_values kept(
+      runs_of(parts_.engine.layout(), parts_.engine.options().policy, parts_.ranks.rank()));
+  for (const int unit : order_) {
+    if (!parameters_stay_) take(at(unit).parameters);
+    spread(unit);
+    for (const mirrored_slice& slice : at(unit).slices) kept.keep(slice.index, slice.parameter);
+    if (!parameters_stay_) give_back(at(unit).parameters);
+  }
+  return kept;
 }
 
 void mirrored::begin() {
-  spread();
-  take_in();
-  for (mirrored_unit& unit : units_) {
-    if (!parameters_stay_) give_back(unit.parameters);
-    if (!gradients_stay_) give_back(unit.gradients);
+  if (parameters_stay_) {
+    for (const int unit : order_) spread(unit);
+    parts_.engine.initialize([this](std::size_t index, std::uint64_t offset, span<float> values) {
+      optim::convert(registered_[index].parameter.part(offset, values.size()),
+                     {values.data(), values.size(), dtype::fp32});
+    });
+  } else {
+    const kept_values kept = collect();
+    parts_.engine.initialize([&](std::size_t index, std::uint64_t offset, span<float> values) {
+      kept.fill(index, offset, values);
+    });
   }
+  if (gradients_stay_) return;
+  for (mirrored_unit& unit : units_) give_back(unit.gradients);
 }
 
 // ---- parameters ----
@@ -227,6 +245,34 @@ void mirrored::gradient_bound(std::size_t index) {
     }
     if (found) find_gradient_parts(unit);
   }
+}
+
+// ---- all of it ----
+
+void mirrored::full_begin(bool here) {
+  if (parameters_stay_) return;
+  parts_.engine.begin_micro_batch(pass::evaluate);  // each unit once
+  for (const int unit : order_) {
+    if (here) {
+      make_whole(unit);
+    } else {
+      parts_.engine.gather(unit).release();
+    }
+  }
+}
+
+void mirrored::full_end(bool here, bool keep) {
+  if (keep) {
+    kept_values kept = collect();
+    parts_.engine.visit(access::read, [&](const state_range& range) { kept.prefer(range); });
+    parts_.engine.write_parameters(
+        [&](std::size_t index, std::uint64_t offset, span<float> values) {
+          kept.fill(index, offset, values);
+        });
+  } else if (here && !parameters_stay_) {
+    for (const int unit : order_) release(unit);
+  }
+  parts_.engine.begin_micro_batch(pass::train);
 }
 
 void* mirrored::parameter(const slice_place& of) {

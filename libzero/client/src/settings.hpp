@@ -9,10 +9,9 @@
 
 namespace zero::client {
 
-// What the caller's struct says, whichever version of the library it was made for. Throws
-// invalid_argument where its size is of none, or a member is out of range.
-[[nodiscard]] zero_config read_config(const zero_config& from);
-[[nodiscard]] zero_group read_group(const zero_group& from);
+// What the caller's struct says, and `otherwise` where that is of an older version. Throws
+// invalid_argument where its size is of none, or a constant is out of range.
+[[nodiscard]] zero_group read_group(const zero_group& from, const zero_group& otherwise);
 
 // Copies as much of `from` as the caller's struct, which says its size, has room for. Throws
 // invalid_argument where it does not say one.

@@ -1,6 +1,7 @@
 // One micro-batch and one step.
 
 #include "handle.hpp"
+#include "ranges_shown.hpp"
 #include "settings.hpp"
 
 #include <zero/base/error.hpp>
@@ -102,28 +103,34 @@ void end_backward(zero_optimizer& z, session& s, int unit) {
   if (whole) s.form->release(unit);
 }
 
-void check_step(zero_optimizer& z, session& s, const char* call, double learning_rate) {
+void check_step(const session& s, const char* call, double learning_rate) {
   s.order->may_step(call);
   if (!std::isfinite(learning_rate)) {
     throw invalid_argument(std::string("[client.") + call + "] the learning rate is not finite");
   }
-  static_cast<void>(z);
 }
 
-void step(zero_optimizer& z, session& s, double learning_rate, double* loss) {
-  check_step(z, s, "step", learning_rate);
-  if (z.config.rule == ZERO_OWN_RULE) {
-    throw invalid_argument("[client.step] the rule is the client's own: zero_step_with takes it");
-  }
+// `update` is empty for a built-in rule.
+void step(zero_optimizer& z, session& s, double learning_rate, const range_function& update,
+          double* loss) {
   z.gate.changes();
   finish_micro_batch(s, true);
-  const step_result result = s.engine->step(static_cast<float>(learning_rate));
+  const auto rate = static_cast<float>(learning_rate);
+  const step_result result = update ? s.engine->step(rate, update) : s.engine->step(rate);
   s.order->stepped();
   s.updated = true;
   s.form->stepped(!result.skipped);
   if (loss == nullptr) return;
   sum_over_ranks(z, loss, 1);
   *loss /= z.reach().size();
+}
+
+double gradient_norm(zero_optimizer& z, session& s) {
+  s.order->may_step("gradient_norm");
+  z.gate.changes();
+  finish_micro_batch(s, true);
+  s.order->norm_asked();
+  return s.engine->gradient_norm();
 }
 
 }  // namespace
@@ -177,12 +184,39 @@ zero_status zero_backward_end(zero_optimizer* z, int32_t unit, void* stream) {
 
 zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss) {
   return enter_work(z, "step", [&](zero_optimizer& own, session& s) {
-    zero::client::step(own, s, learning_rate, loss);
+    zero::client::check_step(s, "step", learning_rate);
+    if (own.config.rule == ZERO_OWN_RULE) {
+      throw zero::invalid_argument("[client.step] the rule is the client's: zero_step_with takes it");
+    }
+    zero::client::step(own, s, learning_rate, {}, loss);
   });
 }
 
+zero_status zero_step_with(zero_optimizer* z, double learning_rate, zero_update_function update,
+                           void* user, double* loss) {
+  return enter_work(z, "step_with", [&](zero_optimizer& own, session& s) {
+    zero::client::check_step(s, "step_with", learning_rate);
+    if (own.config.rule != ZERO_OWN_RULE) {
+      throw zero::invalid_argument("[client.step_with] the rule is a built-in one: zero_step");
+    }
+    const auto show = zero::client::shown_to(own, update, user, "step_with");
+    zero::client::step(own, s, learning_rate, show, loss);
+  });
+}
+
+zero_status zero_gradient_norm(zero_optimizer* z, double* out) {
+  return enter_work(z, "gradient_norm", [&](zero_optimizer& own, session& s) {
+    if (out == nullptr) throw zero::invalid_argument("[client.gradient_norm] a null pointer");
+    *out = zero::client::gradient_norm(own, s);
+  });
+}
+
+zero_status zero_skip(zero_optimizer* z) {
+  return enter_work(z, "skip", [](zero_optimizer&, session& s) { s.engine->skip_next_step(); });
+}
+
 zero_status zero_last_step(zero_optimizer* z, zero_step_result* out) {
-  return enter_work(z, "last_step", [&](zero_optimizer& own, session& s) {
+  return enter_work(z, "last_step", [&](zero_optimizer&, session& s) {
     if (!s.updated) throw zero::invalid_argument("[client.last_step] no step has been made");
     zero_step_result now{};
     const zero::step_result last = s.engine->last_step();
@@ -190,16 +224,14 @@ zero_status zero_last_step(zero_optimizer* z, zero_step_result* out) {
     now.gradient_norm = last.gradient_norm;
     now.skipped = last.skipped ? 1 : 0;
     now.loss_scale = static_cast<double>(last.loss_scale);
-    if (own.config.gradients == ZERO_MEAN) now.loss_scale /= own.reach().size();
     zero::client::write_sized(&now, sizeof now, out, "last_step");
   });
 }
 
 zero_status zero_loss_scale(zero_optimizer* z, double* out) {
-  return enter_work(z, "loss_scale", [&](zero_optimizer& own, session& s) {
+  return enter_work(z, "loss_scale", [&](zero_optimizer&, session& s) {
     if (out == nullptr) throw zero::invalid_argument("[client.loss_scale] a null pointer");
     *out = static_cast<double>(s.engine->loss_scale());
-    if (own.config.gradients == ZERO_MEAN) *out /= own.reach().size();
   });
 }
 

@@ -87,7 +87,7 @@ void sharded_optimizer::state::progress_early(bool to_the_end) {
       const bool needed = to_the_end && early.begun == early.done;
       if (!needed && !block_is_free()) break;
       const std::size_t next = early.cells[early.begun++];
-      fetch_cell(next, take_block(next));
+      fetch_cell(next, take_block(next), errand::step);
     }
     if (early.begun == early.done) return;
     const std::size_t cell = early.cells[early.done];

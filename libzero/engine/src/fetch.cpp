@@ -56,7 +56,7 @@ void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) c
   };
   // Gradients are only read, but what they are fetched into is not.
   const const_typed_span source = b.update_source;
-  const bool here = b.plan->gradient_tier == tier::device;
+  const bool here = b.plan->gradient_tier == tier::device && source.data != nullptr;
   const typed_span gradient =
       here ? typed_span{const_cast<void*>(source.data), source.count, source.type}.part(c.begin,
                                                                                         c.count)
@@ -71,7 +71,7 @@ void sharded_optimizer::state::locate(std::size_t index, cell_under_way& area) c
                          parameter, parts.parameter);
 }
 
-void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& area) {
+void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& area, errand why) {
   const partition::cell& c = plan.cells()[index];
   const bucket_storage& b = buckets[c.bucket];
   const int unit = b.shape->unit;
@@ -91,7 +91,7 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
           lane.fetch(store, c.optimizer_record, {area.optimizer, place}, plan.array_bytes(c), unit);
     }
   }
-  fetch_cell_gradient(c, area);
+  if (why == errand::step) fetch_cell_gradient(c, area);
   if (!reads_parameter(c)) return;
   const tier rests = b.plan->parameter_tier;
   const std::uint64_t bytes = area.parameter.bytes();

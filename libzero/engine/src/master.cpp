@@ -1,4 +1,5 @@
-// Master weights: how they begin, and how they are read out without gathering the model anywhere.
+// Master weights: how they begin, and how they and states are read out without gathering the model
+// anywhere.
 
 #include "state.hpp"
 
@@ -29,14 +30,12 @@ sharded_over kept_over(const bucket_storage& b) noexcept {
 
 }  // namespace
 
-void sharded_optimizer::state::initialize(const fill_function& fill) {
-  expect_none_held("initialize");
-  expect_no_early("initialize");
-  wait_gathered();
-  wait_published();
-  forget_gathered();
+void sharded_optimizer::state::set_masters(const fill_function& fill, state_fate of_states,
+                                           const char* call) {
+  expect_no_early(call);
+  prepare_to_change(call);
   for (std::size_t index = 0; index < buckets.size(); ++index) {
-    fill_bucket(index, fill);
+    fill_bucket(index, fill, of_states);
     publish(index);
   }
   wait_published();
@@ -44,7 +43,8 @@ void sharded_optimizer::state::initialize(const fill_function& fill) {
 }
 
 // Parameters that rest off the device are made in a slot, which nobody uses now.
-void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_function& fill) {
+void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_function& fill,
+                                           state_fate of_states) {
   bucket_storage& b = buckets[index];
   const bool below = b.plan->parameter_tier != tier::device;
   const typed_span parameters = below ? free_slot(index) : parameters_over(index, kept_over(b));
@@ -62,8 +62,13 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
     if (c.down) {
       offload::tier_store& store = *tiers.store(tier_class::optimizer);
       std::byte* const resting = store.in_place(c.optimizer_record);
-      arrays = resting != nullptr ? resting : tiers.host_block(0) + plan.host_block().optimizer.at;
-      std::memset(arrays, 0, plan.array_bytes(c));
+      if (of_states == state_fate::kept) {
+        arrays = optimizer_to_read(b.plan->first_cell + i);
+      } else {
+        arrays =
+            resting != nullptr ? resting : tiers.host_block(0) + plan.host_block().optimizer.at;
+        std::memset(arrays, 0, plan.array_bytes(c));
+      }
       fill_cell(c, arrays, parameters.part(c.begin, c.count), fill);
       if (resting == nullptr) {
         tiers.lane()
@@ -73,7 +78,8 @@ void sharded_optimizer::state::fill_bucket(std::size_t index, const fill_functio
       }
     } else {
       // States begin at zero, whatever they were before, as those that are down do.
-      if (b.shape->trainable) work.clear({arrays, plan.array_bytes(c), dtype::byte});
+      if (b.shape->trainable && of_states == state_fate::cleared)
+        work.clear({arrays, plan.array_bytes(c), dtype::byte});
       fill_cell(c, arrays, parameters.part(c.begin, c.count), fill);
     }
   }
@@ -249,10 +255,11 @@ void sharded_optimizer::state::unpack_masters(std::size_t index, std::uint64_t a
 // The values of `count` elements from element `at` of the bucket, all within one piece and one
 // cell, on every rank, where the processor works: from this rank's own memory where all have them,
 // else from one that holds them.
-const float* sharded_optimizer::state::read_master(std::size_t index, int piece, std::uint64_t at,
-                                                   std::uint64_t count) {
+const float* sharded_optimizer::state::read_array(int number, std::size_t index, int piece,
+                                                  std::uint64_t at, std::uint64_t count) {
   const bucket_storage& b = buckets[index];
-  const bool apart = b.plan->master;  // else the parameters are the master weights
+  const bool weights = number == master_number;
+  const bool apart = !weights || b.plan->master;  // else the parameters are the master weights
   const sharded_over over = apart ? b.plan->optimizer : b.plan->parameters;
   const int holder = piece / plan.groups().pieces_of(over);  // by its number among them
   const std::uint64_t in_shard =
@@ -268,15 +275,16 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
     }
     const std::size_t cell = cell_at(index, in_shard);
     const partition::cell& c = plan.cells()[cell];
-    if (packed_master(c)) {
+    if (weights && packed_master(c)) {
       const std::uint64_t first = in_shard - c.begin - in_block;
       return unpack_masters(cell, first, round_up(in_block + count, optim::format_block), blocks);
     }
-    const auto* const master =
-        reinterpret_cast<const float*>(optimizer_to_read(cell) + plan.array_offset(c, 0)) +
+    const std::size_t array = weights ? 0 : static_cast<std::size_t>(number) + (c.master ? 1 : 0);
+    const auto* const values =
+        reinterpret_cast<const float*>(optimizer_to_read(cell) + plan.array_offset(c, array)) +
         (in_shard - c.begin);
-    if (c.down) return work.write(master, staged, count * sizeof(float));
-    work.convert({master, count, dtype::fp32}, {staged, count, dtype::fp32});
+    if (c.down) return work.write(values, staged, count * sizeof(float));
+    work.convert({values, count, dtype::fp32}, {staged, count, dtype::fp32});
   };
   if (alone() || !is_sharded(over)) {
     take();
@@ -289,7 +297,7 @@ const float* sharded_optimizer::state::read_master(std::size_t index, int piece,
   return staged;
 }
 
-void sharded_optimizer::state::visit_master(const take_function& take) {
+void sharded_optimizer::state::visit_array(int number, const take_function& take) {
   expect_no_early("stream_master");
   wait_published();
   if (plan.tier_of(tier_class::parameters) != tier::device) {
@@ -301,6 +309,7 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
   const std::uint64_t cell = plan.tiers().any() ? plan.tiers().cell_elements : chunk_elements;
   for (const partition::placement& p : layout.parameters()) {
     if (p.storage != p.index || p.bucket == partition::no_bucket) continue;
+    if (number != master_number && !layout.buckets()[p.bucket].trainable) continue;
     const std::uint64_t shard = layout.buckets()[p.bucket].shard;
     for (std::uint64_t done = 0; done < p.count;) {
       const std::uint64_t at = p.offset + done;
@@ -309,7 +318,7 @@ void sharded_optimizer::state::visit_master(const take_function& take) {
       const std::uint64_t in_cell = (at - piece * shard) % cell;
       const std::uint64_t count =
           std::min({p.count - done, (piece + 1) * shard - at, read_elements, cell - in_cell});
-      const float* values = read_master(p.bucket, static_cast<int>(piece), at, count);
+      const float* values = read_array(number, p.bucket, static_cast<int>(piece), at, count);
       if (host_staging) {
         work.read(values, host_values(), count * sizeof(float));
         values = host_values();

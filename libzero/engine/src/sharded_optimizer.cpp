@@ -58,7 +58,20 @@ sharded_optimizer::sharded_optimizer(collectives::communicator& ranks, optim::pr
 
 sharded_optimizer::~sharded_optimizer() = default;
 
-void sharded_optimizer::initialize(const fill_function& fill) { state_->initialize(fill); }
+void sharded_optimizer::initialize(const fill_function& fill) {
+  state_->set_masters(fill, state_fate::cleared, "initialize");
+}
+
+void sharded_optimizer::write_parameters(const fill_function& fill) {
+  state_->expect_whole();
+  state_->settle();
+  state_->expect_between_steps("write_parameters");
+  state_->set_masters(fill, state_fate::kept, "write_parameters");
+}
+
+void sharded_optimizer::visit(access how, const range_function& see) { state_->visit(how, see); }
+
+void sharded_optimizer::swap_with_state(int number) { state_->swap_with_state(number); }
 
 zero::stream& sharded_optimizer::stream() noexcept { return state_->queue; }
 
@@ -152,15 +165,21 @@ typed_span unit_gradients::gradient(std::size_t i) const {
 }
 
 void sharded_optimizer::stream_master(const take_function& take) {
+  stream_state(master_number, take);
+}
+
+void sharded_optimizer::stream_state(int number, const take_function& take) {
   const bool first = state_->ranks.rank() == 0;
-  state_->visit_master([&](std::size_t parameter, std::uint64_t offset, span<const float> values) {
-    if (first) take(parameter, offset, values);
-  });
+  if (number != master_number) state_->expect_state(number, "stream_state");
+  state_->visit_array(number,
+                      [&](std::size_t parameter, std::uint64_t offset, span<const float> values) {
+                        if (first) take(parameter, offset, values);
+                      });
 }
 
 digest128 sharded_optimizer::parameters_digest() {
   hash128 hash;
-  state_->visit_master([&](std::size_t, std::uint64_t, span<const float> values) {
+  state_->visit_array(master_number, [&](std::size_t, std::uint64_t, span<const float> values) {
     hash.update(values.data(), values.size_bytes());
   });
   return hash.digest();

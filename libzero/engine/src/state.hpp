@@ -59,12 +59,11 @@ struct sharded_optimizer::state : step_progress {
   // ---- where things are ----
   // The full bucket as the client may see it while its unit is held.
   [[nodiscard]] typed_span full_parameters(std::size_t bucket) const noexcept;
-  // This rank's shard of the parameters if they are cut over `over`, within what rests; which is
-  // over no more ranks.
+  // This rank's shard of the parameters cut over `over`, within what rests: over no more ranks.
   [[nodiscard]] typed_span parameters_over(std::size_t bucket,
                                            partition::sharded_over over) const noexcept;
   [[nodiscard]] typed_span secondary_parameters(std::size_t bucket) const noexcept;
-  // Of all ranks a bucket is gathered from, in a slot; bytes.
+  // Of all ranks, in a slot; bytes.
   [[nodiscard]] typed_span gathered_codes(std::size_t bucket, std::size_t slot) const noexcept;
   // The full gradient, in its own buffer or in the slot its unit holds, for collectives.
   [[nodiscard]] typed_span full_gradient(std::size_t bucket) const noexcept;
@@ -73,7 +72,6 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] typed_span reduced_piece(std::size_t bucket) const noexcept;
   // The run it is part of, where that is exchanged in place (updated_from::around).
   [[nodiscard]] typed_span reduced_run(std::size_t bucket) const noexcept;
-  // Array 0 is the master weights, then come the states; each as long as the update walks.
   [[nodiscard]] optim::step_decision* decision_here() const noexcept;
   [[nodiscard]] optim::step_vote* votes() const noexcept;
   [[nodiscard]] float* host_values() const noexcept;
@@ -137,7 +135,9 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] bool may_begin(std::size_t cell, std::size_t current) const noexcept;
   [[nodiscard]] bool block_is_free() const noexcept;
   [[nodiscard]] cell_under_way& take_block(std::size_t cell) noexcept;
-  void begin_cell(std::size_t cell);
+  template <typename Each>
+  void walk_cells(errand why, const Each& each);
+  void begin_cell(std::size_t cell, errand why);
   void update_cell(std::size_t cell, float learning_rate, const optim::step_decision* by);
   void clear_padding(std::size_t cell, const cell_under_way& area);
   void update_runs(std::size_t cell, const cell_under_way& area, float learning_rate,
@@ -163,10 +163,9 @@ struct sharded_optimizer::state : step_progress {
   completion spill_parameters(std::size_t bucket, const typed_span& shard);
   // Where a cell is worked on: as it rests, or in its block.
   void locate(std::size_t cell, cell_under_way& area) const noexcept;
-  void fetch_cell(std::size_t cell, cell_under_way& area);
+  void fetch_cell(std::size_t cell, cell_under_way& area, errand why);
   void fetch_cell_gradient(const partition::cell& c, cell_under_way& area);
   void spill_cell(std::size_t cell, cell_under_way& area);
-  enum class crossing : unsigned char { in, out };  // of what the update reads, writes
   void count_crossing(partition::tier rests, const partition::cell& c, std::uint64_t bytes,
                       crossing way) noexcept;
   [[nodiscard]] bool reads_parameter(const partition::cell& c) const noexcept;
@@ -193,8 +192,15 @@ struct sharded_optimizer::state : step_progress {
   void settle();
 
   // ---- master weights ----
-  void initialize(const fill_function& fill);
-  void fill_bucket(std::size_t bucket, const fill_function& fill);
+  void visit(access how, const range_function& see);
+  void swap_with_state(int number);
+  void swap_cell(std::size_t cell, const cell_under_way& area, int number);
+  void expect_between_steps(const char* call) const;
+  void expect_state(int number, const char* call) const;
+  void expect_wide(const char* call) const;
+  void prepare_to_change(const char* call);
+  void set_masters(const fill_function& fill, state_fate of_states, const char* call);
+  void fill_bucket(std::size_t bucket, const fill_function& fill, state_fate of_states);
   void fill_cell(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
                  const fill_function& fill);
   void fill_window(const partition::cell& c, std::byte* arrays, const typed_span& parameter,
@@ -206,12 +212,12 @@ struct sharded_optimizer::state : step_progress {
   [[nodiscard]] typed_span free_slot(std::size_t bucket);
   [[nodiscard]] typed_span parameters_to_read(std::size_t bucket);
   [[nodiscard]] std::size_t cell_at(std::size_t bucket, std::uint64_t at) const noexcept;
-  [[nodiscard]] const float* read_master(std::size_t bucket, int piece, std::uint64_t at,
-                                         std::uint64_t count);
+  [[nodiscard]] const float* read_array(int number, std::size_t bucket, int piece, std::uint64_t at,
+                                        std::uint64_t count);
   // What was gathered or kept of the parameters is about to be old.
   void forget_gathered();
   // Calls take on every rank; blocks.
-  void visit_master(const take_function& take);
+  void visit_array(int number, const take_function& take);
 
   [[nodiscard]] optim::decision_rule decision_rule() const noexcept;
   // Throws what made this object useless.

@@ -38,6 +38,15 @@ struct parameter_run {
   std::uint64_t parameter_offset = 0;  // of the first element, in the parameter
 };
 
+// What cells are walked for: it says what is brought, and whether buckets are published.
+enum class errand : unsigned char { step, write, read };
+// Of what crosses between tiers: what an update reads, writes.
+enum class crossing : unsigned char { in, out };
+// Of the states when master weights are set.
+enum class state_fate : unsigned char { cleared, kept };
+// Of the master weights among a cell's arrays, whose states are numbered from 0.
+inline constexpr int master_number = -1;
+
 // The memory of one bucket and what is under way in it.
 struct bucket_storage {
   const partition::bucket* shape = nullptr;

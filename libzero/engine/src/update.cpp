@@ -1,6 +1,7 @@
 // update: one fused pass over what this rank keeps optimizer states of, cell by cell. Cells that
 // rest off the device are fetched ahead and spilled behind, several under way at a time.
 
+#include "cell_walk.hpp"
 #include "state.hpp"
 #include "verb_timer.hpp"
 
@@ -99,58 +100,22 @@ bool sharded_optimizer::state::may_begin(std::size_t cell, std::size_t current) 
           c.bucket == plan.cells()[current].bucket);
 }
 
-void sharded_optimizer::state::begin_cell(std::size_t index) {
+void sharded_optimizer::state::begin_cell(std::size_t index, errand why) {
   const partition::cell& c = plan.cells()[index];
   bucket_storage& b = buckets[c.bucket];
   if (index == b.plan->first_cell) {
-    b.update_source = update_gradient(c.bucket);
+    b.update_source = why == errand::step ? update_gradient(c.bucket) : const_typed_span{};
     // The lane knows nothing of the queue.
     if (tiered(c.bucket)) queue.record().wait();
   }
   if (b.early && c.down) return;
   cell_under_way& area = take_block(index);
-  if (tiered(c.bucket)) fetch_cell(index, area);
+  if (tiered(c.bucket)) fetch_cell(index, area, why);
 }
 
-// What is fetched is left as it is until the decision is known; if that is to leave everything as
-// it is, nothing goes back.
 void sharded_optimizer::state::update_all(float learning_rate) {
-  const span<const partition::cell> cells = plan.cells();
-  std::size_t begun = 0;
-  bool applied = true;
-  if (own_rule != nullptr) {
-    decided.wait();
-    applied = decision_read()->applied != 0;
-  }
-  for (std::size_t index = 0; index < cells.size(); ++index) {
-    const partition::cell& c = cells[index];
-    bucket_storage& b = buckets[c.bucket];
-    while (begun < cells.size() && may_begin(begun, index)) {
-      // Frozen parameters off the device are cells too.
-      if (buckets[cells[begun].bucket].shape->trainable) begin_cell(begun);
-      ++begun;
-    }
-    if (!b.shape->trainable) continue;
-    if (tiered(c.bucket) && index == b.plan->first_cell) {
-      decided.wait();
-      applied = decision_read()->applied != 0;
-    }
-    if (!(b.early && c.down)) {
-      cell_under_way& area = under_way[block_of[index]];
-      if (tiered(c.bucket)) {
-        const verb_timer timer(*this, phase::fetch, b.shape->unit);
-        area.fetched.wait();
-        area.lowered.wait();
-      } else {
-        locate(index, area);
-      }
-      if (applied) update_cell(index, learning_rate, decision_read());
-    }
-    if (index + 1 == b.plan->first_cell + b.plan->cells) {
-      publish(c.bucket);
-      b.exchange_queued = false;
-    }
-  }
+  walk_cells(errand::step,
+             [&](std::size_t index) { update_cell(index, learning_rate, decision_read()); });
 }
 
 // `by` is the host's decision; the device has its own.

@@ -158,6 +158,26 @@ class sharded_optimizer {
   using take_function = std::function<void(std::size_t, std::uint64_t, span<const float>)>;
   void stream_master(const take_function& take);
 
+  // The same of array `number` of the states, the rule's and then the extra ones, or with -1
+  // stream_master(). Frozen parameters have no states. Throws invalid_argument for an array that is
+  // not there or not in fp32.
+  void stream_state(int number, const take_function& take);
+
+  // ---- weights and states where they are, between steps ----
+  // All throw invalid_argument once gradients were reduced for the next step, and but for
+  // write_parameters where states or master weights do not rest in fp32.
+
+  // Calls `see` in order on every run that this rank updates, without a gradient, wherever it
+  // rests. read: of this rank alone; nothing may be changed. write: collective; parameters are made
+  // of the master weights and published, as after a step, and no unit may be held; if `see` throws,
+  // this object can only be destroyed.
+  void visit(access how, const range_function& see);
+  // Exchanges the master weights with array `number` of the states, bit for bit, and publishes what
+  // the parameters then are. Collective.
+  void swap_with_state(int number);
+  // As initialize(), but states are kept. Collective.
+  void write_parameters(const fill_function& fill);
+
   // Digest of the values stream_master visits, the same on every rank. Collective.
   [[nodiscard]] digest128 parameters_digest();
 
