@@ -1,7 +1,7 @@
 #pragma once
 // A model in C++ whose gradients are known without a model: of element i, on rank r, at step t they
-// are (w_i - goal_i) * (r + 1) + t. Two tensors: "first" [1501] in unit 0, and "stack" [2, 703], whose
-// slices are units 1 and 2. Beside it the same as one plain loop in double.
+// are (w_i - goal_i) * (r + 1) + t. Two tensors: "first" [1501] in unit 0, and "stack" [2, 703],
+// whose slices are units 1 and 2. Beside it the same as one plain loop in double.
 
 #include <zero/zero.hpp>
 

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -151,6 +153,51 @@ TEST_P(cpp_api, an_optimizer_class_steps_over_views_that_stay) {
   }
 }
 
+// The same bits wherever shards rest.
+TEST_P(cpp_api, rules_of_ones_own_on_every_tier) {
+  std::vector<float> by_function;
+  std::vector<float> by_class;
+  for (const int tier : {ZERO_ON_DEVICE, ZERO_ON_HOST, ZERO_ON_DISK}) {
+    everywhere(world(), [&](ranks& among) {
+      config how = config_of(stage(), ZERO_OWN_RULE);
+      how.optimizer_tier = tier;
+      optimizer z(how, among);
+      model own(z);
+      const auto plain_sgd = [](const update_range& range) {
+        for (std::size_t i = 0; i < range.count(); ++i) {
+          range.master()[i] -= static_cast<float>(rate) * range.gradient()[i];
+        }
+      };
+      for (int step = 0; step < steps; ++step) {
+        own.gradients(step);
+        z.step_with(rate, plain_sgd);
+      }
+      const std::vector<float> got = own.whole();
+      if (z.rank() != 0) return;
+      if (by_function.empty()) by_function = got;
+      EXPECT_EQ(got, by_function) << tier;
+    });
+    if (tier == ZERO_ON_DISK) continue;  // not wrapped
+    everywhere(world(), [&](ranks& among) {
+      config how = config_of(stage(), ZERO_OWN_RULE);
+      how.optimizer_tier = tier;
+      optimizer z(how, among);
+      model own(z);
+      auto inner = wrap_with(z, [](const std::vector<shard_view>& shards) {
+        return std::make_unique<own_momentum>(shards);
+      });
+      for (int step = 0; step < steps; ++step) {
+        own.gradients(step);
+        EXPECT_TRUE(inner.step());
+      }
+      const std::vector<float> got = own.whole();
+      if (z.rank() != 0) return;
+      if (by_class.empty()) by_class = got;
+      EXPECT_EQ(got, by_class) << tier;
+    });
+  }
+}
+
 TEST_P(cpp_api, a_step_left_out_is_left_out_of_the_class_too) {
   everywhere(world(), [&](ranks& among) {
     optimizer z(config_of(stage(), ZERO_OWN_RULE), among);
@@ -253,6 +300,37 @@ TEST(cpp_api_placed, memory_of_the_library_is_asked_for_in_its_scope) {
     for (int i = 0; i < 5; ++i)
       EXPECT_EQ(now[static_cast<std::size_t>(i)], static_cast<float>(i) - 0.5F);
   });
+}
+
+// Weights of 16 bits have master weights beside them; their gradients are as they were asked for.
+TEST(cpp_api_halves, gradients_are_shown_in_fp32_or_not_at_all) {
+  for (const bool wide : {true, false}) {
+    everywhere(2, [&](ranks& among) {
+      config how = config_of(1, ZERO_OWN_RULE);
+      how.gradient_dtype = wide ? ZERO_FP32 : -1;
+      optimizer z(how, among);
+      std::vector<std::uint16_t> weights(300, 0x3F80);    // bf16 of 1
+      std::vector<std::uint16_t> gradients(300, 0x4000);  // 2
+      zero_segment segment{};
+      segment.name = "halves";
+      segment.parameter = weights.data();
+      segment.gradient = gradients.data();
+      segment.count = weights.size();
+      segment.dtype = ZERO_BF16;
+      z.attach(segment);
+      z.commit();
+      z.step_with(0.5, [&](const update_range& range) {
+        if (!wide) {
+          EXPECT_THROW(static_cast<void>(range.gradient()), refused_call);
+          return;
+        }
+        EXPECT_EQ(range.gradient()[0], 2.0F);
+        for (float& weight : range.master()) weight = 3.0F;
+      });
+      for (const std::uint16_t weight : weights) ASSERT_EQ(weight, wide ? 0x4040 : 0x3F80);
+      EXPECT_EQ(gradients[7], 0);
+    });
+  }
 }
 
 }  // namespace
