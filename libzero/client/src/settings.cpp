@@ -3,6 +3,7 @@
 #include "config_settled.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/offload/swap_file.hpp>
 
 #include <cstring>
 #include <string>
@@ -116,7 +117,7 @@ engine_options engine_options_of(const zero_config& c, const std::map<int, zero_
   if (c.gradient_tier >= 0) o.tiers.gradients = tier_of(c.gradient_tier);
   o.tiers.parameters = tier_of(c.parameter_tier);
   o.tiers.optimizer_ratio = c.optimizer_ratio;
-  o.disk_directory = c.disk_path;
+  o.disk_directory = *c.disk_path != '\0' ? c.disk_path : offload::default_swap_directory();
   o.memory_budget = c.memory_budget;
   o.prefetch = c.prefetch;
   o.addressing = c.stable_addresses != 0 && placed ? addressing::stable : addressing::slots;
