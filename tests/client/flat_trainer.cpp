@@ -49,6 +49,7 @@ zero_config config_of(const flat_run& run) {
   config.group.momentum = run.momentum;
   config.prefetch = run.prefetch;
   config.deadline_seconds = 30;
+  config.stable_addresses = run.stable ? 1 : 0;
   if (run.adjust) run.adjust(config);
   return config;
 }
@@ -62,8 +63,28 @@ zero_optimizer* create(zero_ranks& ranks, const zero_config& config) {
 
 // ---- the model ----
 
-flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank, int ranks)
-    : z_(z), run_(run), rank_(rank), ranks_(ranks) {
+namespace {
+
+std::string name_of(int tensor) { return "tensor." + std::to_string(tensor); }
+
+int slices_of(int tensor) { return tensor == 1 || tensor == 2 ? depth : 1; }
+
+std::size_t slice_elements(int tensor) {
+  return flat_counts()[static_cast<std::size_t>(tensor)] /
+         static_cast<std::size_t>(slices_of(tensor));
+}
+
+}  // namespace
+
+flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank)
+    : z_(z), run_(run), rank_(rank) {
+  hidden_.assign(depth + 1, std::vector<float>(width));
+  down_.resize(width);
+  input_.resize(width);
+  if (run_.placed) {
+    attach_placed();
+    return;
+  }
   const std::size_t elements = flat_elements();
   const auto memory = [&](int what, std::vector<float>& own) {
     if (run_.ranges) return static_cast<float*>(zero_range(z_, what, elements * sizeof(float)));
@@ -83,19 +104,61 @@ flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank, int ran
   expect_ok(z_, zero_wrap_flat(z_, parameters_, run_.late_gradients ? nullptr : gradients_,
                                counts.data(), counts.size(), 1, 3, depth));
   if (run_.late_gradients) expect_ok(z_, zero_bind_gradients_flat(z_, gradients_));
-  hidden_.assign(depth + 1, std::vector<float>(width));
-  down_.resize(width);
-  input_.resize(width);
 }
 
-std::size_t flat_model::at_weight(int layer) const {
-  return width + static_cast<std::size_t>(layer) * width * width;
+void flat_model::attach_placed() {
+  for (int tensor = 0; tensor < 4; ++tensor) {
+    const std::string name = name_of(tensor);
+    zero_segment s{};
+    s.name = name.c_str();
+    s.count = flat_counts()[static_cast<std::size_t>(tensor)];
+    s.unit = slices_of(tensor) > 1 ? 1 : 0;
+    s.slices = slices_of(tensor);
+    expect_ok(z_, zero_attach(z_, &s, 1, sizeof s));
+  }
+  expect_ok(z_, zero_commit(z_));
+  expect_ok(z_, zero_full_begin(z_, ZERO_ON_RANK_0, ZERO_WRITE));
+  for (int tensor = 0; tensor < 4 && rank_ == 0; ++tensor) {
+    for (int slice = 0; slice < slices_of(tensor); ++slice) {
+      float* values = parameter(tensor, slice);
+      for (std::size_t i = 0; i < slice_elements(tensor); ++i) {
+        values[i] = static_cast<float>(initial_value(at(tensor, slice) + i));
+      }
+    }
+  }
+  expect_ok(z_, zero_full_end(z_));
+  if (!run_.stable) return;
+  for (int tensor = 0; tensor < 4; ++tensor) {
+    std::vector<float*> slices;
+    for (int slice = 0; slice < slices_of(tensor); ++slice) {
+      slices.push_back(parameter(tensor, slice));
+    }
+    cached_.push_back(slices);
+  }
 }
-std::size_t flat_model::at_bias(int layer) const {
-  return width + std::size_t{depth} * width * width + static_cast<std::size_t>(layer) * width;
+
+std::size_t flat_model::at(int tensor, int slice) {
+  std::size_t before = 0;
+  for (int i = 0; i < tensor; ++i) before += flat_counts()[static_cast<std::size_t>(i)];
+  return before + static_cast<std::size_t>(slice) * slice_elements(tensor);
 }
-float* flat_model::weight(int layer) { return parameters_ + at_weight(layer); }
-float* flat_model::bias(int layer) { return parameters_ + at_bias(layer); }
+
+float* flat_model::parameter(int tensor, int slice) {
+  if (!run_.placed) return parameters_ + at(tensor, slice);
+  const auto row = static_cast<std::size_t>(tensor);
+  if (row < cached_.size()) return cached_[row][static_cast<std::size_t>(slice)];
+  void* out = nullptr;
+  expect_ok(z_, zero_parameter(z_, name_of(tensor).c_str(), slice, &out));
+  return static_cast<float*>(out);
+}
+
+float* flat_model::gradient(int tensor, int slice) {
+  if (!run_.placed) return gradients_ + at(tensor, slice);
+  void* out = nullptr;
+  expect_ok(z_, zero_gradient(z_, name_of(tensor).c_str(), slice, &out));
+  return static_cast<float*>(out);
+}
+
 bool flat_model::calls(int least_stage) const {
   return run_.every_call || run_.stage >= least_stage;
 }
@@ -103,9 +166,11 @@ bool flat_model::calls(int least_stage) const {
 void flat_model::layer_forward(int layer) {
   const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
   std::vector<float>& out = hidden_[static_cast<std::size_t>(layer) + 1];
+  const float* weight = parameter(1, layer);
+  const float* bias = parameter(2, layer);
   for (std::size_t i = 0; i < width; ++i) {
-    float sum = bias(layer)[i];
-    for (std::size_t j = 0; j < width; ++j) sum += weight(layer)[i * width + j] * in[j];
+    float sum = bias[i];
+    for (std::size_t j = 0; j < width; ++j) sum += weight[i * width + j] * in[j];
     out[i] = in[i] + sum / 8;
   }
 }
@@ -113,12 +178,15 @@ void flat_model::layer_forward(int layer) {
 void flat_model::layer_backward(int layer) {
   const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
   std::vector<float> up = down_;
+  const float* weight = parameter(1, layer);
+  float* of_weight = gradient(1, layer);
+  float* of_bias = gradient(2, layer);
   for (std::size_t i = 0; i < width; ++i) {
     const float d = down_[i] / 8;
-    gradients_[at_bias(layer) + i] += d;
+    of_bias[i] += d;
     for (std::size_t j = 0; j < width; ++j) {
-      gradients_[at_weight(layer) + i * width + j] += d * in[j];
-      up[j] += d * weight(layer)[i * width + j];
+      of_weight[i * width + j] += d * in[j];
+      up[j] += d * weight[i * width + j];
     }
   }
   down_ = up;
@@ -129,57 +197,56 @@ double flat_model::forward(int step, int micro) {
     input_[static_cast<std::size_t>(i)] = static_cast<float>(input_value(rank_, step, micro, i));
   }
   if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 0, nullptr));
-  for (std::size_t i = 0; i < width; ++i) hidden_[0][i] = parameters_[i] * input_[i];
+  for (std::size_t i = 0; i < width; ++i) hidden_[0][i] = parameter(0)[i] * input_[i];
   for (int layer = 0; layer < depth; ++layer) {
     if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 1 + layer, nullptr));
     layer_forward(layer);
     if (calls(3)) expect_ok(z_, zero_forward_end(z_, 1 + layer, nullptr));
   }
-  const float* head = parameters_ + flat_elements() - width;
+  const float* head = parameter(3);
   float y = 0;
   for (std::size_t i = 0; i < width; ++i) y += head[i] * hidden_[depth][i];
-  return y - target_value(rank_, step, micro);
+  return static_cast<double>(y) - target_value(rank_, step, micro);
 }
 
 double flat_model::forward_backward(int step, int micro) {
   const double off = forward(step, micro);
   const auto d = static_cast<float>(off);
-  const std::size_t head = flat_elements() - width;
+  const float* head = parameter(3);
+  float* of_head = gradient(3);
   for (std::size_t i = 0; i < width; ++i) {
-    gradients_[head + i] += d * hidden_[depth][i];
-    down_[i] = d * parameters_[head + i];
+    of_head[i] += d * hidden_[depth][i];
+    down_[i] = d * head[i];
   }
   for (int layer = depth - 1; layer >= 0; --layer) {
     if (calls(3)) expect_ok(z_, zero_backward_begin(z_, 1 + layer, nullptr));
     layer_backward(layer);
     if (calls(2)) expect_ok(z_, zero_backward_end(z_, 1 + layer, nullptr));
   }
-  for (std::size_t i = 0; i < width; ++i) gradients_[i] += down_[i] * input_[i];
+  float* of_embedding = gradient(0);
+  for (std::size_t i = 0; i < width; ++i) of_embedding[i] += down_[i] * input_[i];
   if (calls(2)) expect_ok(z_, zero_backward_end(z_, 0, nullptr));
   return off * off / 2;
 }
 
 std::vector<float> flat_model::whole() {
   std::vector<float> out(flat_elements());
-  const auto copy = [&](std::size_t at, std::size_t count) {
-    std::copy_n(parameters_ + at, count, out.begin() + static_cast<std::ptrdiff_t>(at));
-  };
   expect_ok(z_, zero_evaluate(z_));
   for (int unit = 0; unit <= depth; ++unit) {
     expect_ok(z_, zero_forward_begin(z_, unit, nullptr));
-    if (unit == 0) {
-      copy(0, width);
-      copy(flat_elements() - width, width);
-    } else {
-      copy(at_weight(unit - 1), std::size_t{width} * width);
-      copy(at_bias(unit - 1), width);
+    for (int tensor = 0; tensor < 4; ++tensor) {
+      if ((slices_of(tensor) > 1) != (unit > 0)) continue;
+      const int slice = unit > 0 ? unit - 1 : 0;
+      std::copy_n(parameter(tensor, slice), slice_elements(tensor),
+                  out.begin() + static_cast<std::ptrdiff_t>(at(tensor, slice)));
     }
     expect_ok(z_, zero_forward_end(z_, unit, nullptr));
   }
   return out;
 }
 
-bool flat_model::gradients_zero() const {
+bool flat_model::gradients_zero() {
+  if (run_.placed) return true;
   return std::all_of(gradients_, gradients_ + flat_elements(), [](float g) { return g == 0.0F; });
 }
 
@@ -189,7 +256,7 @@ flat_result train_flat(zero_ranks& ranks, const flat_run& run) {
   const int rank = ranks.communicator->rank();
   const std::unique_ptr<zero_optimizer, zero_status (*)(zero_optimizer*)> z(
       create(ranks, config_of(run)), zero_close);
-  flat_model model(z.get(), run, rank, ranks.communicator->size());
+  flat_model model(z.get(), run, rank);
   flat_result result;
   for (int step = 0; step < run.steps; ++step) {
     double loss = 0;
@@ -208,6 +275,8 @@ flat_result train_flat(zero_ranks& ranks, const flat_run& run) {
     result.gradients_zero = result.gradients_zero && model.gradients_zero();
   }
   result.parameters = model.whole();
+  result.memory.struct_size = sizeof result.memory;
+  expect_ok(z.get(), zero_get_memory(z.get(), &result.memory));
   return result;
 }
 

@@ -32,6 +32,8 @@ struct flat_run {
   float momentum = 0.9F;
   int prefetch = 1;
   bool ranges = true;           // memory from zero_range, else malloc
+  bool placed = false;          // by the library: pointers are asked for
+  bool stable = false;          // and once only
   bool late_gradients = false;  // allocated after the commit
   bool every_call = true;       // at every stage; else those its stage needs
   std::function<void(zero_config&)> adjust = {};
@@ -74,7 +76,7 @@ void expect_ok(zero_optimizer* z, zero_status status);
 
 class flat_model {
  public:
-  flat_model(zero_optimizer* z, const flat_run& run, int rank, int ranks);
+  flat_model(zero_optimizer* z, const flat_run& run, int rank);
 
   [[nodiscard]] float* parameters() noexcept { return parameters_; }
   [[nodiscard]] float* gradients() noexcept { return gradients_; }
@@ -82,25 +84,26 @@ class flat_model {
   double forward_backward(int step, int micro);
   double forward(int step, int micro);  // with its calls, without a backward
   [[nodiscard]] std::vector<float> whole();
-  [[nodiscard]] bool gradients_zero() const;
+  [[nodiscard]] bool gradients_zero();
 
  private:
   void layer_forward(int layer);
   void layer_backward(int layer);
-  [[nodiscard]] float* weight(int layer);
-  [[nodiscard]] float* bias(int layer);
-  [[nodiscard]] std::size_t at_weight(int layer) const;
-  [[nodiscard]] std::size_t at_bias(int layer) const;
+  void attach_placed();
+  // Tensor 0 to 3; slice 0 of what is no stack.
+  [[nodiscard]] float* parameter(int tensor, int slice = 0);
+  [[nodiscard]] float* gradient(int tensor, int slice = 0);
+  [[nodiscard]] static std::size_t at(int tensor, int slice);
   [[nodiscard]] bool calls(int least_stage) const;
 
   zero_optimizer* z_;
   flat_run run_;
   int rank_;
-  int ranks_;
   std::vector<float> own_parameters_;
   std::vector<float> own_gradients_;
   float* parameters_ = nullptr;
   float* gradients_ = nullptr;
+  std::vector<std::vector<float*>> cached_;  // by tensor and slice, where addresses stay
   std::vector<std::vector<float>> hidden_;
   std::vector<float> down_;  // gradient of the hidden at hand
   std::vector<float> input_;

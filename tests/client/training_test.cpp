@@ -114,6 +114,34 @@ TEST_P(client_training, memory_of_malloc_serves_up_to_stage_1) {
   }
 }
 
+// The library's own memory instead of the client's: the same bits.
+TEST_P(client_training, placed_agrees_with_mirrored) {
+  for (const int reduce_at : {ZERO_EVERY_MICRO_BATCH, ZERO_AT_BOUNDARY}) {
+    flat_run run;
+    run.rule = ZERO_SGD;
+    run.learning_rate = 0.0005;
+    run.micro_batches = 2;
+    run.reduce_at = reduce_at;
+    const std::vector<flat_result> mirrored = train_everywhere(GetParam(), run);
+    run.placed = true;
+    for (const bool stable : {false, true}) {
+      run.stable = stable;
+      for (int stage = 0; stage <= 3; ++stage) {
+        for (const bool every_call : {true, false}) {
+          run.stage = stage;
+          run.every_call = every_call;
+          for (const flat_result& placed : train_everywhere(GetParam(), run)) {
+            EXPECT_TRUE(same_bits(placed.parameters, mirrored[0].parameters))
+                << "stage " << stage << ", stable " << stable << ", boundary " << reduce_at
+                << ", every call " << every_call;
+            EXPECT_EQ(placed.norms, mirrored[0].norms);
+          }
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(worlds, client_training, ::testing::Values(1, 2, 3, 7));
 
 }  // namespace

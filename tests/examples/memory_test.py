@@ -16,7 +16,7 @@ BIN = Path(sys.argv.pop(1))
 RANKS = 4
 # 16 * (12 * 640 * 640 + 2 * 640) + 264 * 640 + 640 = 78.8 million; activations are next to nothing.
 MODEL = ["--layers", "16", "--channels", "640", "--heads", "10", "--sequence", "8", "--batch", "4",
-         "--steps", "4"]
+         "--steps", "2"]
 PARAMETERS = 16 * (12 * 640 * 640 + 2 * 640) + (256 + 8) * 640 + 640
 MOST = 0.40
 
@@ -44,7 +44,7 @@ class Most:
 class MemoryTest(unittest.TestCase):
     def measure(self, program, ranks, settings):
         most = Most()
-        ran = start([BIN / program, *MODEL], ranks, settings, most.look)
+        ran = start([BIN / program, *MODEL], ranks, settings, most.look, pause=0.05)
         self.assertEqual(ran.codes, [0] * max(ranks, 1), ran.errors)
         print(f"{program} {settings} {max(ranks, 1)} ranks: at most {most.pss:.0f} MiB Pss, "
               f"{most.resident:.0f} MiB resident, each", flush=True)

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 _runs = itertools.count()
-DEADLINE = 240  # seconds of a run; far more than any takes
+DEADLINE = 300  # seconds of a run; far more than any takes
 
 
 class Run:
@@ -43,9 +43,9 @@ def environment(rank, size, run, settings):
     return {**kept, **settings}
 
 
-def start(command, ranks, settings=None, observe=None):
+def start(command, ranks, settings=None, observe=None, pause=0.005):
     """Runs `command` on that many ranks; 0: as a program that nobody launched. `observe`, if given,
-    is called with the processes again and again until all have ended."""
+    is called with the processes every `pause` seconds until all have ended."""
     name = f"examples-{os.getpid()}-{next(_runs)}"
     processes, files = [], []
     try:
@@ -60,7 +60,7 @@ def start(command, ranks, settings=None, observe=None):
                 break
             if observe:
                 observe(processes)
-            time.sleep(0.005)
+            time.sleep(pause)
     finally:
         failed = [process.returncode for process in processes]
         for process in processes:

@@ -323,7 +323,8 @@ class Exports(HouseTest):
         head = '#ifdef __cplusplus\nextern "C" {\n#endif\n'
         tail = "#ifdef __cplusplus\n}\n#endif\n"
         good = "typedef struct a { int (*f)(int); } a;\nenum { B = 1 };\ntypedef int (*g)(void);\n"
-        self.accepts("exports", {name: head + good + "ZERO_PUBLIC int cut(int n);\n" + tail})
+        self.accepts("exports", {name: head + good + "ZERO_PUBLIC int cut(int n);\n"
+                                 "static inline int one(void) {\n  return cut(1);\n}\n" + tail})
         self.refuses("exports", {name: head + good + "int cut(int n);\n/* int x(); */" + tail},
                      f"{name}:7: a function")
 

@@ -48,7 +48,9 @@ class call_order {
   // Its forward has ended in this evaluation: another one begins.
   [[nodiscard]] bool seen(int unit) const noexcept { return at(unit).seen; }
   // No further micro-batch comes before the step.
-  [[nodiscard]] bool last_micro_batch() const noexcept { return index_ < 0 || index_ + 1 >= count_; }
+  [[nodiscard]] bool last_micro_batch() const noexcept {
+    return index_ < 0 || index_ + 1 >= count_;
+  }
   // A micro-batch of this step has been begun before the one now asked for.
   [[nodiscard]] bool has_micro_batch() const noexcept { return index_ >= 0; }
 

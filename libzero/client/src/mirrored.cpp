@@ -114,8 +114,10 @@ mirrored::mirrored(const form_parts& parts)
   for (const slice_place& place : parts_.segments.places()) {
     const segment& s = parts_.segments.all()[place.segment];
     const std::size_t before = static_cast<std::size_t>(place.slice) * s.slice_bytes();
-    mirrored_slice slice{
-        place, registered_.size(), {nullptr, s.slice_count(), s.type}, {nullptr, s.slice_count(), s.type}};
+    mirrored_slice slice{place,
+                         registered_.size(),
+                         {nullptr, s.slice_count(), s.type},
+                         {nullptr, s.slice_count(), s.type}};
     if (s.tied_to.empty() && s.count > 0) {
       slice.parameter.data = s.parameter + before;
       if (s.gradient != nullptr) slice.gradient.data = s.gradient + before;
@@ -265,10 +267,8 @@ void mirrored::full_end(bool here, bool keep) {
   if (keep) {
     kept_values kept = collect();
     parts_.engine.visit(access::read, [&](const state_range& range) { kept.prefer(range); });
-    parts_.engine.write_parameters(
-        [&](std::size_t index, std::uint64_t offset, span<float> values) {
-          kept.fill(index, offset, values);
-        });
+    parts_.engine.write_parameters([&](std::size_t index, std::uint64_t offset,
+                                       span<float> values) { kept.fill(index, offset, values); });
   } else if (here && !parameters_stay_) {
     for (const int unit : order_) release(unit);
   }

@@ -42,8 +42,8 @@ class placed final : public client_form {
   }
 
   form_parts parts_;
-  std::vector<gathered_unit> held_;               // by unit
-  std::vector<bool> taken_;                       // its gradients, in this micro-batch
+  std::vector<gathered_unit> held_;                        // by unit
+  std::vector<bool> taken_;                                // its gradients, in this micro-batch
   std::vector<std::vector<std::vector<std::byte>>> full_;  // by unit and position
   std::vector<std::vector<const void*>> stable_;  // by unit and position; where addresses stay
 };
@@ -166,10 +166,8 @@ void placed::full_end(bool here, bool keep) {
       first += parameters_of(unit).size();
     }
     parts_.engine.visit(access::read, [&](const state_range& range) { kept.prefer(range); });
-    parts_.engine.write_parameters(
-        [&](std::size_t index, std::uint64_t offset, span<float> values) {
-          kept.fill(index, offset, values);
-        });
+    parts_.engine.write_parameters([&](std::size_t index, std::uint64_t offset,
+                                       span<float> values) { kept.fill(index, offset, values); });
   }
   full_.clear();
   parts_.engine.begin_micro_batch(pass::train);

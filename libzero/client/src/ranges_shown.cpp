@@ -41,8 +41,8 @@ range_function shown_to(zero_optimizer& z, zero_update_function function, void* 
     const int returned = function(user, &shown);
     if (returned == 0) return;
     throw callback_failed(std::string("[client.") + call + "] the client's function for '" +
-                              z.segments.slice_name(place.segment, place.slice) + "' from element " +
-                              std::to_string(range.offset),
+                              z.segments.slice_name(place.segment, place.slice) +
+                              "' from element " + std::to_string(range.offset),
                           returned);
   };
 }

@@ -3,8 +3,9 @@
 #include "handle.hpp"
 #include "settings.hpp"
 
-#include <nlohmann/json.hpp>
 #include <zero/base/error.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <string>
 
@@ -42,9 +43,12 @@ zero_memory memory_of(const zero_optimizer& z) {
 using json = nlohmann::ordered_json;
 
 json as_json(const zero_memory_by_class& bytes) {
-  return {{"parameters", bytes.parameters}, {"gradients", bytes.gradients},
-          {"optimizer", bytes.optimizer},   {"buffers", bytes.buffers},
-          {"host", bytes.host},             {"disk", bytes.disk},
+  return {{"parameters", bytes.parameters},
+          {"gradients", bytes.gradients},
+          {"optimizer", bytes.optimizer},
+          {"buffers", bytes.buffers},
+          {"host", bytes.host},
+          {"disk", bytes.disk},
           {"peak", bytes.peak}};
 }
 

@@ -83,8 +83,8 @@ void read_state(zero_optimizer& z, session& s, const slice_place& place, int sta
   if (ranks > 1 && all.most > 0) {
     collectives::call how;
     how.name = "read state";
-    z.reach().all_gather({own, all.most, dtype::fp32}, {values.data(), values.size(), dtype::fp32},
-                         how)
+    z.reach()
+        .all_gather({own, all.most, dtype::fp32}, {values.data(), values.size(), dtype::fp32}, how)
         .wait();
   }
   if (out == nullptr) return;

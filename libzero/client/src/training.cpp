@@ -186,7 +186,8 @@ zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss) {
   return enter_work(z, "step", [&](zero_optimizer& own, session& s) {
     zero::client::check_step(s, "step", learning_rate);
     if (own.config.rule == ZERO_OWN_RULE) {
-      throw zero::invalid_argument("[client.step] the rule is the client's: zero_step_with takes it");
+      throw zero::invalid_argument(
+          "[client.step] the rule is the client's: zero_step_with takes it");
     }
     zero::client::step(own, s, learning_rate, {}, loss);
   });

@@ -23,7 +23,7 @@ struct options read_options(int argc, char** argv);
 int deal(const struct options* o, int step, int rank, int size, unsigned char* tokens,
          unsigned char* targets);
 
-/* AdamW over a flat buffer, with moments that come into being with the first call; then gradients
+/* Adam over a flat buffer, with moments that come into being with the first call; then gradients
  * are zeros again. */
 void update(float* parameters, float* gradients, size_t bytes, float learning_rate);
 

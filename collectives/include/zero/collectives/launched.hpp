@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 // The value of a variable, or nothing where it is not set.
@@ -52,3 +53,4 @@ struct rank_identity {
     const variables& environment = process_variable);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 struct meeting {
@@ -30,3 +31,4 @@ struct meeting {
 [[nodiscard]] std::unique_ptr<communicator> meet(const meeting& where);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

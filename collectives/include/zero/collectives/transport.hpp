@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <memory>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 // Functions are called by every rank of the world in one order, by one thread of each at a time,
@@ -45,3 +46,4 @@ class transport {
                                                            world w);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop
