@@ -133,6 +133,10 @@ class Exports(unittest.TestCase):
         wrong = [name for name in self.versioned if not name.endswith(f"@@LIBZERO_{soname[1]}")]
         self.assertEqual(wrong, [])
 
+    def test_every_function_of_the_c_interface_is_exported(self):
+        self.assertGreater(len(self.headers.functions), 2)
+        self.assertEqual(sorted(self.headers.functions - self.exported), [])
+
     def test_what_programs_need_of_the_library_is_exported(self):
         if not OBJECTS:
             self.skipTest("this build is without the command and its trainer")

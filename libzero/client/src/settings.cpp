@@ -3,12 +3,10 @@
 #include "config_settled.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/offload/swap_file.hpp>
 
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <string>
-#include <system_error>
 
 namespace zero::client {
 namespace {
@@ -16,15 +14,6 @@ namespace {
 partition::sharded_over over(partition::sharded_over world, int group) {
   const bool grouped = group > 0 && world == partition::sharded_over::world;
   return grouped ? partition::sharded_over::group : world;
-}
-
-// As config.h says.
-std::string disk_directory_of(const zero_config& c) {
-  if (c.disk_path[0] != '\0') return c.disk_path;
-  const char* const chosen = std::getenv("TMPDIR");
-  if (chosen != nullptr && *chosen != '\0') return chosen;
-  std::error_code absent;
-  return std::filesystem::is_directory("/var/tmp", absent) ? "/var/tmp" : "/tmp";
 }
 
 // Where the client's memory is the only full copy, the engine needs none of its own.
@@ -128,7 +117,7 @@ engine_options engine_options_of(const zero_config& c, const std::map<int, zero_
   if (c.gradient_tier >= 0) o.tiers.gradients = tier_of(c.gradient_tier);
   o.tiers.parameters = tier_of(c.parameter_tier);
   o.tiers.optimizer_ratio = c.optimizer_ratio;
-  o.disk_directory = disk_directory_of(c);
+  o.disk_directory = *c.disk_path != '\0' ? c.disk_path : offload::default_swap_directory();
   o.memory_budget = c.memory_budget;
   o.prefetch = c.prefetch;
   o.addressing = c.stable_addresses != 0 && placed ? addressing::stable : addressing::slots;
