@@ -169,6 +169,15 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(ran.codes, [0], ran.errors)
         self.assert_near(ran.losses, self.run_twin(arguments))
 
+    @unittest.skipUnless((BIN / "zero").exists(), "the command zero is not built")
+    def test_ranks_of_zero_launch(self):
+        arguments = [*SMALL, "--steps", "10"]
+        ran = start([BIN / "zero", "launch", "-n", "3", "--", BIN / "c_trainer_stage3", *arguments],
+                    0, {"LIBZERO_STAGE": "3"})
+        self.assertEqual(ran.codes, [0], ran.errors)
+        losses = re.findall(r"^\[0\] step \d+ loss (\S+)$", ran.outputs[0], re.MULTILINE)
+        self.assertEqual(losses, self.run_ranks(3, 3, arguments, {})[0])
+
     def test_memory_of_ones_own_is_refused_where_the_stage_gives_it_back(self):
         for program, stage, word in ((1, 2, "gradient"), (1, 3, "parameter"), (2, 3, "parameter")):
             with self.subTest(program=program, stage=stage):
