@@ -28,10 +28,10 @@ drop_foreign_tree() {
   if [ -n "$home" ] && ! [ "$home" -ef "$root" ]; then rm -rf "build/$1"; fi
 }
 
-# The C++ files of the tree, each ended by a NUL.
+# The C++ and C files of the tree, each ended by a NUL.
 cpp_files() {
   find . \( -path ./build -o -path ./out -o -path ./.git \) -prune -o \
-    -type f \( -name '*.hpp' -o -name '*.cpp' -o -name '*.h' -o -name '*.cu' \) -print0
+    -type f \( -name '*.hpp' -o -name '*.cpp' -o -name '*.h' -o -name '*.c' -o -name '*.cu' \) -print0
 }
 
 # find_llvm clang-format|clang-tidy: prints the command of the version this tree is written with.

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # a check leaves nothing in the tree
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from house import arrows, documents, listing, sizes, words  # noqa: E402
+from house import arrows, documents, exports, listing, sizes, words  # noqa: E402
 from house.tree import Tree  # noqa: E402
 
 RULES = {
@@ -30,6 +30,7 @@ RULES = {
     "listed": listing.check_listed,
     "globs": listing.check_globs,
     "heads": listing.check_heads,
+    "exports": exports.check_exports,
     "readmes": listing.check_readmes,
     "file_sizes": sizes.check_file_sizes,
     "function_sizes": sizes.check_function_sizes,

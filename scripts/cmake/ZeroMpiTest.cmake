@@ -37,7 +37,7 @@ function(zero_mpi_test name)
   endif()
   add_executable(${name} ${TEST_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${TEST_INCLUDES})
-  target_link_libraries(${name} PRIVATE zero::zero zero_flags ${TEST_LIBRARIES} MPI::MPI_CXX
+  target_link_libraries(${name} PRIVATE zero::static zero_flags ${TEST_LIBRARIES} MPI::MPI_CXX
                         GTest::gtest)
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 300)

@@ -1,5 +1,5 @@
-# zero_room, zero_backend, zero_optional, zero_library, zero_test, zero_bench: what a room's own
-# CMakeLists.txt is written with.
+# zero_room, zero_backend, zero_optional, zero_test, zero_bench: what a room's own CMakeLists.txt is
+# written with.
 
 # The flags of every target of ours; never exported.
 add_library(zero_flags INTERFACE)
@@ -38,6 +38,9 @@ function(zero_room name)
   target_sources(zero_${name} PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${ROOM_HEADERS})
   target_include_directories(zero_${name} PRIVATE src ${ROOM_INCLUDES})
   target_link_libraries(zero_${name} PRIVATE zero_flags ${ROOM_LIBRARIES})
+  # What a shared library exports is said in the public headers; see ZeroLibrary.cmake.
+  set_target_properties(zero_${name} PROPERTIES CXX_VISIBILITY_PRESET hidden
+                        CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   foreach(room IN LISTS ROOM_ROOMS)
     target_include_directories(zero_${name} PUBLIC
       $<TARGET_PROPERTY:zero_${room},INTERFACE_INCLUDE_DIRECTORIES>)
@@ -49,7 +52,7 @@ endfunction()
 #              [PACKAGES p...])
 # What of ROOM needs something that not every machine has, and its twin with the same symbols that
 # is compiled where the condition (a variable's name) is false. LIBRARIES are what the sources are
-# compiled with; LINKS what zero::zero is linked with; PACKAGES what a client of a static library
+# compiled with; LINKS what the library is linked with; PACKAGES what a client of a static library
 # must find for that.
 function(zero_backend room)
   cmake_parse_arguments(BACKEND "" "WHEN" "SOURCES;ABSENT;LIBRARIES;LINKS;PACKAGES" ${ARGN})
@@ -83,34 +86,16 @@ function(zero_optional room option header library what)
   set(${option}_FOUND ${found} PARENT_SCOPE)
 endfunction()
 
-# zero_library(rooms...): the one library a client links, zero::zero.
-function(zero_library)
-  add_library(zero)
-  add_library(zero::zero ALIAS zero)
-  foreach(room IN LISTS ARGN)
-    target_sources(zero PRIVATE $<TARGET_OBJECTS:zero_${room}>)
-    get_target_property(dir zero_${room} SOURCE_DIR)
-    target_include_directories(zero PUBLIC $<BUILD_INTERFACE:${dir}/include>)
-  endforeach()
-  target_include_directories(zero PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_compile_features(zero PUBLIC cxx_std_17)
-  get_property(links GLOBAL PROPERTY ZERO_BACKEND_LINKS)
-  target_link_libraries(zero PUBLIC Threads::Threads PRIVATE hwy::hwy ${links}
-                        $<BUILD_INTERFACE:zero_flags>)
-  set_target_properties(zero PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
-                        LINKER_LANGUAGE CXX)  # whatever its objects were compiled from
-  set_property(GLOBAL PROPERTY ZERO_ROOMS ${ARGN})
-endfunction()
-
 # zero_test(NAME SOURCES s... [LABELS l...] [LIBRARIES l...] [TIMEOUT seconds] [INCLUDES dir...])
-# A GoogleTest binary, one ctest case; gtest's own filter serves for single tests. Each label also
+# A GoogleTest binary, one ctest case, linked with the static library: it may test what is inside
+# one. gtest's own filter serves for single tests. Each label also
 # makes a target zero_tests_<label> that builds what carries it. A binary in which some tests were
 # skipped passes for ctest; scripts/test.sh counts and names them.
 function(zero_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LABELS;LIBRARIES;INCLUDES" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${TEST_INCLUDES})
-  target_link_libraries(${name} PRIVATE zero::zero zero_flags ${TEST_LIBRARIES} GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE zero::static zero_flags ${TEST_LIBRARIES} GTest::gtest_main)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   if(NOT TEST_TIMEOUT)
@@ -130,7 +115,7 @@ function(zero_bench name)
   cmake_parse_arguments(BENCH "" "" "SOURCES;LIBRARIES;INCLUDES" ${ARGN})
   add_executable(${name} ${BENCH_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/bench ${BENCH_INCLUDES})
-  target_link_libraries(${name} PRIVATE zero::zero zero_flags ${BENCH_LIBRARIES}
+  target_link_libraries(${name} PRIVATE zero::static zero_flags ${BENCH_LIBRARIES}
                         benchmark::benchmark)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
 endfunction()

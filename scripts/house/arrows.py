@@ -14,6 +14,7 @@ ALLOWED = {
     "engine": ANYTHING - {"client"},
     "client": ANYTHING,
     "cli": ANYTHING | {"trainer", "cli"},
+    "examples": set(),  # <zero/NAME.h> alone, as any client
     "bench": ANYTHING | {"trainer"},
     "tests": ANYTHING | {"trainer", "cli"},
 }

@@ -19,11 +19,12 @@ ROOMS = {
     "engine": "libzero/engine",
     "client": "libzero/client",
     "cli": "libzero/cli",
+    "examples": "libzero/examples",
     "bench": "bench",
     "tests": "tests",
 }
 LIBRARY = ("base", "optim", "partition", "collectives", "offload", "engine", "client")
-SOURCE_SUFFIXES = (".hpp", ".cpp", ".h", ".cu", ".cuh")
+SOURCE_SUFFIXES = (".hpp", ".cpp", ".h", ".c", ".cu", ".cuh")
 # Folders that are never ours to read.
 SKIPPED = {".git", "build", "out", "__pycache__"}
 
@@ -66,7 +67,7 @@ def without_comments_and_strings(text):
 
 
 class Source:
-    """One C++ file."""
+    """One C++ or C file."""
 
     def __init__(self, root, path):
         self.path = path.relative_to(root).as_posix()

@@ -21,6 +21,13 @@ bool is_over() {
 TEST(session, a_starts_mpi_with_threads_and_ends_it_with_the_last_communicator) {
   collectives::mpi_options options;
   options.bytes_per_rank = 1 << 20;
+  const MPI_Comm given = MPI_COMM_WORLD;
+  options.ranks = &given;
+  EXPECT_THROW(static_cast<void>(collectives::make_mpi(options)), invalid_argument);
+  int is_started = 1;
+  MPI_Initialized(&is_started);
+  EXPECT_EQ(is_started, 0) << "for a communicator that cannot be";
+  options.ranks = nullptr;
   {
     const auto before = collectives::make_mpi(options);  // keeps MPI going for the next
     options.hosts.assign(static_cast<std::size_t>(before->size() + 1), 0);

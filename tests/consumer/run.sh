@@ -1,93 +1,110 @@
 #!/usr/bin/env bash
 # The life of an installed client:
-#   run.sh install   static|shared BUILD_DIR   install into a fresh prefix with a space in its path
-#   run.sh cmake     static|shared BUILD_DIR   find_package(libzero) from there, build, run
-#   run.sh pkgconfig static|shared BUILD_DIR   the same with pkg-config and a bare compiler
-# BUILD_DIR is a configured and built tree; its kind of library is installed as it is, the other
-# kind is built beside it. What is written lies under BUILD_DIR/consumer.
+#   run.sh install    BUILD_DIR     install into a fresh prefix, move it to a path with a space
+#   run.sh cmake      BUILD_DIR static|shared   find_package(libzero) from there, build, run
+#   run.sh pkgconfig  BUILD_DIR static|shared   the same with pkg-config and bare compilers
+#   run.sh c_only     BUILD_DIR     a project without C++, both kinds
+#   run.sh components BUILD_DIR     what find_package says about components
+# BUILD_DIR is a configured and built tree. What is written lies under BUILD_DIR/consumer, or under
+# CONSUMER_DIR, whose folder `installed there` may have come from elsewhere.
 set -euo pipefail
 
-action=$1 kind=$2 build=$(cd "$3" && pwd)
+action=$1 build=$(cd "$2" && pwd) kind=${3:-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-work="$build/consumer/$kind"
+work=${CONSUMER_DIR:-$build/consumer}
 prefix="$work/installed there"
-cxx=${CXX:-c++}
-
+cc=${CC:-cc} cxx=${CXX:-c++}
+fail() { echo "run.sh $action: $*" >&2; exit 1; }
 cached() { sed -n "s/^$1:[^=]*=//p" "$build/CMakeCache.txt"; }
 
-# The README's example is a program too, as soon as the room it speaks of is there.
-readme_program() {
-  [ -f "$root/libzero/engine/CMakeLists.txt" ] || return 0
-  sed -n '/^```cpp$/,/^```$/p' "$root/README.md" | sed '/^```/d' >"$work/readme.cpp"
-  [ -s "$work/readme.cpp" ] || { echo "README.md has no \`\`\`cpp block" >&2; return 1; }
-  echo "$work/readme.cpp"
-}
-
 install_library() {
-  local shared=OFF from="$build"
-  [ "$kind" = shared ] && shared=ON
   rm -rf "$work"
-  mkdir -p "$work"
-  case "$(cached BUILD_SHARED_LIBS)/$shared" in
-    ON/ON | /OFF | OFF/OFF) ;;
-    *)
-      from="$work/library"
-      # Linking is what is tested: unoptimised, vector code for one target only, to compile fast.
-      cmake -S "$root" -B "$from" -G "$(cached CMAKE_GENERATOR)" -DBUILD_SHARED_LIBS=$shared \
-        -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-DHWY_COMPILE_ONLY_STATIC -DZERO_WERROR=ON \
-        -DZERO_TESTS=OFF -DZERO_BENCH=OFF -DZERO_CLI=OFF \
-        -DZERO_CUDA="$(cached ZERO_CUDA)" -DZERO_NCCL="$(cached ZERO_NCCL)" \
-        -DZERO_CUDA_ARCHITECTURES=90-real
-      cmake --build "$from"
-      ;;
-  esac
-  # Installed in one place and moved to another: nothing may remember where it was.
-  cmake --install "$from" --prefix "$work/first place"
+  cmake --install "$build" --prefix "$work/first place" >/dev/null
   mv "$work/first place" "$prefix"
+  # Nothing remembers where it was or was built, and what JSON is read with is no client's business.
+  local found
+  found=$(grep -rlFe "$work" -e "$build" -e "$root" "$prefix" --include='*.cmake' --include='*.pc' \
+    --include='*.h*' || true)
+  [ -z "$found" ] || fail "a path of this machine in: $found"
+  found=$(grep -rliE 'nlohmann|json' "$prefix" --include='*.cmake' --include='*.pc' || true)
+  [ -z "$found" ] || fail "JSON is named in: $found"
+  [ ! -e "$prefix/bin/zero" ] || "$prefix/bin/zero" info >/dev/null
 }
 
-# The prefix holds this kind of library and no other.
+# The README's example is a program too.
+readme_program() {
+  sed -n '/^```cpp$/,/^```$/p' "$root/README.md" | sed '/^```/d' >"$1"
+  [ -s "$1" ] || fail 'README.md has no ```cpp block'
+}
+
+# check_kind PROGRAM: it needs libzero.so if and only if that is what was asked for.
 check_kind() {
-  local found
-  found=$(find "$prefix" -name 'libzero.a' -o -name 'libzero.so' | sed 's/.*\.//' | sort | xargs)
-  case "$kind/$found" in
-    static/a | shared/so) ;;
-    *) echo "a $kind library was to be installed, found: $found" >&2; return 1 ;;
-  esac
+  local needed=static
+  if objdump -p "$1" | grep -q 'NEEDED *libzero\.so\.0$'; then needed=shared; fi
+  [ $needed = "$kind" ] || fail "$1 was linked with the $needed library"
 }
 
 build_with_cmake() {
-  local programs="$here/project/program.cpp" extra
-  extra=$(readme_program)
-  rm -rf "$work/with cmake"
-  cmake -S "$here/project" -B "$work/with cmake" -G "$(cached CMAKE_GENERATOR)" \
-    -DCMAKE_PREFIX_PATH="$prefix" -DPROGRAMS="$programs${extra:+;$extra}"
-  cmake --build "$work/with cmake"
-  "$work/with cmake/program"
-  [ -z "$extra" ] || "$work/with cmake/readme"
-}
-
-build_with_pkgconfig() {
-  local pc_dir flags extra source
-  pc_dir=$(dirname "$(find "$prefix" -name libzero.pc)")
-  flags=$(PKG_CONFIG_PATH="$pc_dir" pkg-config --cflags --libs libzero)
-  extra=$(readme_program)
-  mkdir -p "$work/with pkgconfig"
-  cd "$work/with pkgconfig"
-  for source in "$here/project/program.cpp" ${extra:+"$extra"}; do
-    # eval, because pkg-config quotes for a shell, as make would read it.
-    eval "$cxx -std=c++17 -Wall -Wextra -Wpedantic -Werror -o program \"\$source\" $flags"
-    LD_LIBRARY_PATH="$(dirname "$pc_dir")" ./program
+  local place="$work/with cmake, $kind" program
+  rm -rf "$place"
+  mkdir -p "$place"
+  readme_program "$place/readme.cpp"
+  cmake -S "$here/project" -B "$place" -G "$(cached CMAKE_GENERATOR)" \
+    -DCMAKE_PREFIX_PATH="$prefix" -DKIND="$kind" -DPROGRAM="$place/readme.cpp"
+  cmake --build "$place"
+  for program in c99 cxx17 cxx20 extra; do
+    check_kind "$place/$program"
+    "$place/$program"
   done
 }
 
+build_with_pkgconfig() {
+  local pc_dir cflags libs version program place="$work/with pkgconfig, $kind"
+  pc_dir=$(dirname "$(find "$prefix" -name libzero.pc)")
+  export PKG_CONFIG_PATH="$pc_dir"
+  version=$(pkg-config --modversion libzero)
+  cflags="$(pkg-config --cflags libzero) -DVERSION='\"$version\"' -Wall -Wextra -Wpedantic -Werror"
+  libs=$(pkg-config --libs libzero)
+  if [ "$kind" = static ]; then
+    libs=$(pkg-config --static --libs libzero | sed 's/-lzero\b/-l:libzero.a/')
+  fi
+  rm -rf "$place"
+  mkdir -p "$place"
+  cd "$place"
+  # eval, because pkg-config quotes for a shell, as make would read it.
+  eval "$cc -std=c99 $cflags -o c99 \"\$here/project/program.c\" $libs"
+  eval "$cxx -std=c++17 $cflags -o cxx17 \"\$here/project/program.cpp\" $libs"
+  eval "$cxx -std=c++20 $cflags -o cxx20 \"\$here/project/program.cpp\" $libs"
+  for program in c99 cxx17 cxx20; do
+    check_kind "$program"
+    LD_LIBRARY_PATH="$(dirname "$pc_dir")" "./$program"
+  done
+}
+
+build_c_only() {
+  rm -rf "$work/c only"
+  cmake -S "$here/c_only" -B "$work/c only" -G "$(cached CMAKE_GENERATOR)" \
+    -DCMAKE_PREFIX_PATH="$prefix"
+  cmake --build "$work/c only"
+  for kind in static shared; do
+    check_kind "$work/c only/c_$kind"
+    "$work/c only/c_$kind"
+  done
+}
+
+ask_for_components() {
+  local built_in=${BUILT_IN:?what is to be there}
+  rm -rf "$work/components"
+  cmake -S "$here/components" -B "$work/components" -G "$(cached CMAKE_GENERATOR)" \
+    -DCMAKE_PREFIX_PATH="$prefix" -DBUILT_IN="$built_in"
+}
+
 case $action in
-  install)
-    install_library
-    check_kind
-    ;;
+  install) install_library ;;
   cmake) build_with_cmake ;;
   pkgconfig) build_with_pkgconfig ;;
-  *) echo "run.sh: unknown action $action" >&2; exit 2 ;;
+  c_only) build_c_only ;;
+  components) ask_for_components ;;
+  *) fail "unknown action" ;;
 esac

@@ -25,7 +25,8 @@ GOOD = {
                                 "  SOURCES src/cut.cpp)\n",
     "partition/include/zero/partition/cut.hpp":
         "#pragma once\n// cut: says who a thread on a stage may ask.\n"
-        "#include <zero/base/span.hpp>\nnamespace zero { int cut(int n); }\n",
+        "#include <zero/base/span.hpp>\n#pragma GCC visibility push(default)\n"
+        "namespace zero { int cut(int n); }\n#pragma GCC visibility pop\n",
     "partition/src/cut.cpp": "#include <zero/partition/cut.hpp>\nint cut(int n) { return n; }\n",
 }
 
@@ -104,6 +105,11 @@ class Includes(HouseTest):
     def test_engine_may_and_a_comment_does_not_count(self):
         self.accepts("arrows", {"libzero/engine/src/a.cpp": "#include <zero/optim/rule.hpp>\n",
                                 "partition/src/cut.cpp": "// #include <zero/engine/a.hpp>\n"})
+
+    def test_an_example_includes_what_any_client_may(self):
+        self.accepts("arrows", {"libzero/examples/a/a.c": "#include <zero/zero.h>\n"})
+        self.refuses("arrows", {"libzero/examples/a/a.c": "#include <zero/engine/options.hpp>\n"},
+                     "libzero/examples/a/a.c:1: examples may not include")
 
     def test_private_headers_of_others(self):
         self.refuses("arrows", {"libzero/engine/src/a.cpp": '#include "../optim/src/x.hpp"\n',
@@ -198,6 +204,11 @@ class Listing(HouseTest):
         self.refuses("listed", {"tests/CMakeLists.txt": "# a_test.cpp\n", "tests/a_test.cpp": ""},
                      "tests/a_test.cpp:1:")
 
+    def test_c_is_listed_too(self):
+        self.refuses("listed", {"libzero/examples/a/a.c": ""}, "libzero/examples/a/a.c:1:")
+        self.accepts("listed", {"libzero/examples/a/CMakeLists.txt": "add_executable(a a.c)\n",
+                                "libzero/examples/a/a.c": ""})
+
     def test_listed_from_above(self):
         self.accepts("listed", {"tests/CMakeLists.txt": "zero_test(a SOURCES x/a_test.cpp)\n",
                                 "tests/x/a_test.cpp": ""})
@@ -252,6 +263,13 @@ class Sizes(HouseTest):
             self.refuses("file_sizes", {name: "\n" * (limit + 1)},
                          f"{name}:{limit + 1}: {limit + 1} lines, {limit} at most")
 
+    def test_marks_of_what_is_exported_are_not_counted(self):
+        name = "partition/include/zero/partition/cut.hpp"
+        marks = "#pragma GCC visibility push(default)\n#pragma GCC visibility pop\n"
+        self.accepts("file_sizes", {name: "\n" * 250 + marks})
+        self.refuses("file_sizes", {name: "\n" * 251 + marks},
+                     f"{name}:251: 251 lines, 250 at most")
+
     def test_function_limits_are_exact(self):
         heads = ("int f(int a) {", "template <typename T> auto f() -> std::vector<T> {",
                  "struct s { s() noexcept : a_{1}, b_(2), c_{3} {", "TEST(a, b) {",
@@ -274,6 +292,44 @@ class Sizes(HouseTest):
     def test_python_functions(self):
         self.refuses("function_sizes", {"scripts/a.py": "def f():\n" + "    x = 1\n" * 70},
                      "scripts/a.py:1: a function of 71 lines")
+
+
+class Exports(HouseTest):
+    rules = ("exports",)
+    header = "partition/include/zero/partition/cut.hpp"
+    push, pop = "#pragma GCC visibility push(default)\n", "#pragma GCC visibility pop\n"
+    space = "namespace zero {\n}\n"
+
+    def test_good_tree(self):
+        self.accepts("exports", {})
+        self.accepts("exports", {self.header: "#define NO_NAMESPACE 1\n"})
+
+    def test_a_namespace_without_marks(self):
+        self.refuses("exports", {self.header: "\n" + self.space}, f"{self.header}:2: a namespace")
+        self.refuses("exports", {self.header: self.push + self.space + self.pop + self.space},
+                     f"{self.header}:5: a namespace")
+
+    def test_marks_that_do_not_fit(self):
+        self.refuses("exports", {self.header: self.push + self.space},
+                     f"{self.header}:3: `{self.pop.strip()}` is missing")
+        self.refuses("exports", {self.header: self.pop}, f"{self.header}:1: ")
+        self.refuses("exports", {self.header: self.push + self.push + self.pop},
+                     f"{self.header}:2: ")
+        self.refuses("exports", {self.header: self.push + "#include <vector>\n" + self.pop},
+                     f"{self.header}:2: an include")
+
+    def test_the_c_interface(self):
+        name = "partition/include/zero/cut.h"
+        head = '#ifdef __cplusplus\nextern "C" {\n#endif\n'
+        tail = "#ifdef __cplusplus\n}\n#endif\n"
+        good = "typedef struct a { int (*f)(int); } a;\nenum { B = 1 };\ntypedef int (*g)(void);\n"
+        self.accepts("exports", {name: head + good + "ZERO_PUBLIC int cut(int n);\n"
+                                 "static inline int one(void) {\n  return cut(1);\n}\n" + tail})
+        self.refuses("exports", {name: head + good + "int cut(int n);\n/* int x(); */" + tail},
+                     f"{name}:7: a function")
+
+    def test_private_headers_need_no_marks(self):
+        self.accepts("exports", {"partition/src/cuts.hpp": self.space})
 
 
 class Documents(HouseTest):

@@ -44,7 +44,8 @@ arena open_arena(const arena_offer& offer) {
 }  // namespace
 
 session::session(const mpi_options& options) {
-  start();
+  start(options.ranks != nullptr);
+  duplicate(options.ranks);
   find_hosts(options);
   share_arena(options);
   watcher::post where;
@@ -59,13 +60,17 @@ session::session(const mpi_options& options) {
 
 session::~session() { leave(false, std::chrono::milliseconds(0)); }
 
-void session::start() {
+void session::start(bool must_be_there) {
   int is_there = 0;
   int is_over = 0;
   int level = MPI_THREAD_SINGLE;
   MPI_Initialized(&is_there);
   MPI_Finalized(&is_over);
   if (is_over != 0) throw invalid_argument("[collectives.mpi] MPI has been ended in this process");
+  if (is_there == 0 && must_be_there) {
+    throw invalid_argument(
+        "[collectives.mpi] an MPI_Comm was given, but MPI has not been started in this process");
+  }
   if (is_there == 0) {
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &level), "MPI_Init_thread");
     started_ = true;
@@ -77,8 +82,24 @@ void session::start() {
         "[collectives.mpi] this MPI lets only one thread at a time in: needed is the thread level "
         "MPI_THREAD_MULTIPLE");
   }
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &messages_), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &notices_), "MPI_Comm_dup");
+}
+
+void session::duplicate(const void* ranks) {
+  MPI_Comm all = MPI_COMM_WORLD;
+  if (ranks != nullptr) {
+    all = *static_cast<const MPI_Comm*>(ranks);
+    int is_between_groups = 0;
+    if (all != MPI_COMM_NULL) {
+      check_mpi(MPI_Comm_test_inter(all, &is_between_groups), "MPI_Comm_test_inter");
+    }
+    if (all == MPI_COMM_NULL || is_between_groups != 0) {
+      throw invalid_argument(all == MPI_COMM_NULL
+                                 ? "[collectives.mpi] the MPI_Comm is MPI_COMM_NULL"
+                                 : "[collectives.mpi] the MPI_Comm is an intercommunicator");
+    }
+  }
+  check_mpi(MPI_Comm_dup(all, &messages_), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_dup(all, &notices_), "MPI_Comm_dup");
   check_mpi(MPI_Comm_set_errhandler(messages_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check_mpi(MPI_Comm_set_errhandler(notices_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check_mpi(MPI_Comm_rank(messages_, &rank_), "MPI_Comm_rank");

@@ -18,7 +18,7 @@ namespace zero::collectives {
 
 class session {
  public:
-  // Blocks until every rank of MPI_COMM_WORLD has come.
+  // Blocks until every rank has come.
   explicit session(const mpi_options& options);
   session(const session&) = delete;
   session& operator=(const session&) = delete;
@@ -43,7 +43,8 @@ class session {
   void leave(bool is_sound, std::chrono::milliseconds longest) noexcept;
 
  private:
-  void start();
+  void start(bool must_be_there);
+  void duplicate(const void* ranks);
   void find_hosts(const mpi_options& options);
   void share_arena(const mpi_options& options);
 

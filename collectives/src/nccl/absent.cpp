@@ -16,4 +16,9 @@ std::unique_ptr<communicator> make_nccl(cuda_device& /*device*/, world w,
                          std::to_string(w.size) + ": the library was built without NCCL");
 }
 
+nccl_ranks ranks_of_nccl(void* /*communicator*/, cuda_device& /*device*/, std::int64_t /*limit*/) {
+  throw invalid_argument(
+      "[collectives.nccl] ranks of an ncclComm_t: the library was built without NCCL");
+}
+
 }  // namespace zero::collectives

@@ -5,6 +5,7 @@
 //
 // One thread.
 
+#include "arena/local_socket.hpp"
 #include "shared_memory/arena.hpp"
 
 #include <chrono>
@@ -19,9 +20,6 @@ class arena_offer {
  public:
   // Throws invalid_argument, out_of_memory, io_error.
   explicit arena_offer(int size);
-  arena_offer(const arena_offer&) = delete;
-  arena_offer& operator=(const arena_offer&) = delete;
-  ~arena_offer();
 
   // What the others need to know, and nobody else should.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -31,7 +29,7 @@ class arena_offer {
  private:
   std::shared_ptr<const arena> pages_;
   std::string name_;
-  int socket_ = -1;
+  local_socket socket_;
 };
 
 // Rank `rank`'s side. Blocks. Throws peer_lost naming rank 0 when there is no answer.

@@ -32,11 +32,16 @@ int shared_memory_world::size() const noexcept { return arena_->size(); }
 
 int shared_memory_world::descriptor() const noexcept { return arena_->file().descriptor(); }
 
-std::unique_ptr<communicator> shared_memory_world::join(int rank) {
+bool shared_memory_world::has_joined(int rank) const {
   if (rank < 0 || rank >= size()) {
     throw invalid_argument("[collectives.shared_memory] rank " + std::to_string(rank) + " of " +
                            std::to_string(size()));
   }
+  return arena_->entry(rank).joined.load() != 0;
+}
+
+std::unique_ptr<communicator> shared_memory_world::join(int rank) {
+  static_cast<void>(has_joined(rank));  // refuses what is no rank
   if (arena_->entry(rank).joined.exchange(1) != 0) {
     throw invalid_argument("[collectives.shared_memory] rank " + std::to_string(rank) +
                            " has joined before");

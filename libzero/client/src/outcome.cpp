@@ -12,6 +12,8 @@ outcome caught() noexcept {
   try {
     try {
       throw;
+    } catch (const callback_failed& e) {
+      return {ZERO_CALLBACK, e.what()};
     } catch (const error& e) {
       return {static_cast<zero_status>(e.kind()), e.what()};
     } catch (const std::bad_alloc&) {

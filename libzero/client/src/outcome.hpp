@@ -1,6 +1,7 @@
 #pragma once
 // outcome: from exceptions to the statuses and messages of the C interface. Thread-safe.
 
+#include <zero/base/error.hpp>
 #include <zero/status.h>
 
 #include <exception>
@@ -12,6 +13,14 @@ namespace zero::client {
 struct outcome {
   zero_status status = ZERO_OK;
   std::string message;
+};
+
+// A function of the client returned something else than 0.
+class callback_failed final : public error {
+ public:
+  callback_failed(const std::string& what, int result)
+      : error(what + " returned " + std::to_string(result)), returned(result) {}
+  int returned;
 };
 
 // What is being thrown now; never throws. To be called in a catch block.

@@ -24,6 +24,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 enum class write_mode : unsigned char {
@@ -142,3 +143,4 @@ class communicator {
 };
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 // Where the ranks of a group are.
@@ -61,3 +62,4 @@ enum class sum_way : unsigned char {
                                                 const moved_elements& what, int rank);
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] bool nccl_compiled() noexcept;
@@ -41,4 +42,20 @@ struct nccl_options {
                                                       const bootstrap& exchange,
                                                       nccl_options* options = nullptr);
 
+// What a client's own NCCL communicator says of its ranks, and a way through it to exchange bytes,
+// by its ncclBroadcast from device memory on a stream of `device`. The communicator is used while
+// `exchange` is called and stays the client's, as `device` does; both must outlive the function.
+struct nccl_ranks {
+  world who;
+  bootstrap exchange;
+};
+
+// `communicator` is an ncclComm_t. Does not block; `exchange` does, and throws cuda_error, or
+// peer_lost past the deadline: NCCL then still waits on the client's communicator, which only the
+// client can abort. Throws invalid_argument without NCCL, and where the communicator is null or
+// of another device than this; cuda_error.
+[[nodiscard]] nccl_ranks ranks_of_nccl(void* communicator, cuda_device& device,
+                                       std::int64_t deadline_milliseconds = 60'000);
+
 }  // namespace zero::collectives
+#pragma GCC visibility pop

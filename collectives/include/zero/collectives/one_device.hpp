@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 class one_device_world {
@@ -28,9 +29,10 @@ class one_device_world {
   [[nodiscard]] std::unique_ptr<communicator> join(int rank, cuda_device& device);
 
  private:
-  struct shared;
+  struct [[gnu::visibility("hidden")]] shared;
   explicit one_device_world(std::shared_ptr<shared> common) noexcept;
   std::shared_ptr<shared> shared_;
 };
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 class shared_memory_world {
@@ -36,14 +37,18 @@ class shared_memory_world {
   // destroyed before the communicator.
   [[nodiscard]] std::unique_ptr<communicator> join(int rank);
 
+  // Whether it has.
+  [[nodiscard]] bool has_joined(int rank) const;
+
   // Tells every rank that `rank` is gone: their waits throw peer_lost naming it, with `reason`.
   // For the parent that saw a child die. The first report stays. Thread-safe.
   void report_lost(int rank, const std::string& reason) noexcept;
 
  private:
-  struct arena;
+  struct [[gnu::visibility("hidden")]] arena;
   explicit shared_memory_world(std::shared_ptr<arena> mapped) noexcept;
   std::shared_ptr<arena> arena_;
 };
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

@@ -5,8 +5,10 @@
 
 #include <memory>
 
+#pragma GCC visibility push(default)
 namespace zero::collectives {
 
 [[nodiscard]] std::unique_ptr<communicator> make_single();
 
 }  // namespace zero::collectives
+#pragma GCC visibility pop

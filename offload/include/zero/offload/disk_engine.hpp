@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 enum class direction : unsigned char { read, write };
@@ -91,3 +92,4 @@ struct disk_engine_options {
     disk_engine_kind kind = disk_engine_kind::automatic, const disk_engine_options& options = {});
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

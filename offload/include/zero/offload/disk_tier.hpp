@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 class disk_tier final : public tier_store {
@@ -43,3 +44,4 @@ class disk_tier final : public tier_store {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

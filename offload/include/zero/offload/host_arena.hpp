@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // `count` blocks of `bytes` each.
@@ -94,3 +95,4 @@ class host_arena final : public memory_resource {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 struct link_rate {
@@ -54,3 +55,4 @@ struct copier_rates {
                                           std::uint64_t bytes, const rate_limits& limits = {});
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

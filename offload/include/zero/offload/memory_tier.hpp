@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // Records begin at multiples of this.
@@ -50,3 +51,4 @@ class memory_tier final : public tier_store {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

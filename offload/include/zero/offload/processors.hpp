@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 struct processor_share {
@@ -23,3 +24,4 @@ struct processor_share {
 [[nodiscard]] processor_share share_of_processors(int index, int count);
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

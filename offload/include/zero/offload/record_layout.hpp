@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // A record: its bytes, and how many it takes in the file and in any transfer.
@@ -44,3 +45,4 @@ class record_layout {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

@@ -29,6 +29,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 struct record_store_options {
@@ -86,8 +87,9 @@ class record_store {
   [[nodiscard]] const char* engine_name() const noexcept;
 
  private:
-  class transfers;
+  class [[gnu::visibility("hidden")]] transfers;
   std::unique_ptr<transfers> transfers_;
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

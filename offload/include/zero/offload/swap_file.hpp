@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // How the file comes to have no name.
@@ -25,6 +26,9 @@ struct swap_file_options {
   swap_naming naming = swap_naming::automatic;
   swap_caching caching = swap_caching::automatic;
 };
+
+// Where swap files go unless a directory is named: $TMPDIR, else /var/tmp, else /tmp.
+[[nodiscard]] std::string default_swap_directory();
 
 class swap_file {
  public:
@@ -70,3 +74,4 @@ class swap_file {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

@@ -27,6 +27,7 @@
 #include <memory>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // Memory that is moved from or to.
@@ -104,8 +105,9 @@ class tier_lane {
   void set_trace(trace_recorder* recorder) noexcept;
 
  private:
-  class worker;
+  class [[gnu::visibility("hidden")]] worker;
   std::unique_ptr<worker> worker_;
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 // Since construction.
@@ -73,3 +74,4 @@ class tier_store {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

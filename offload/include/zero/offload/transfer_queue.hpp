@@ -16,6 +16,7 @@
 #include <memory>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::offload {
 
 struct transfer_outcome {
@@ -88,3 +89,4 @@ class transfer_queue {
 };
 
 }  // namespace zero::offload
+#pragma GCC visibility pop

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 // What an operation is for, in the order of a step.
@@ -63,3 +64,4 @@ struct communication_plan {
                                                     int micro_batches);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 // What may be chosen anew; the rest is kept as options.tiers has it. Cells, depth and bounces may
@@ -43,3 +44,4 @@ struct fitted {
                          const free_tiers& may);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

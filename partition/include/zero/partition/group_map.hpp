@@ -10,6 +10,7 @@
 
 #include <zero/partition/sharding_policy.hpp>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 // Ranks that talk to each other in one operation.
@@ -64,3 +65,4 @@ class group_map {
 };
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 enum class layout_kind : unsigned char {
@@ -125,3 +126,4 @@ class layout {
 };
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

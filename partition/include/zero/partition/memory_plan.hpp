@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 struct plan_options {
@@ -247,3 +248,4 @@ class memory_plan {
 };
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

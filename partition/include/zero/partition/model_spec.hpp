@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 struct parameter_spec {
@@ -43,3 +44,4 @@ struct model_spec {
 [[nodiscard]] std::uint64_t element_count(const model_spec& model);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 // In the order of how many ranks share one copy.
@@ -61,3 +62,4 @@ void check(const sharding_policy& policy, int world_size);
 [[nodiscard]] sharding_policy resolved(const sharding_policy& policy, int world_size);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

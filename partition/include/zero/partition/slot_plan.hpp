@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 // One use of a unit, and the slot it is to be found in; no_slot for a unit that needs none.
@@ -38,3 +39,4 @@ struct slot_plan {
                                    int linger);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 struct tier_bytes {
@@ -52,3 +53,4 @@ struct tier_traffic_plan {
                                                   int micro_batches);
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 
+#pragma GCC visibility push(default)
 namespace zero::partition {
 
 enum class tier : unsigned char {
@@ -82,3 +83,4 @@ struct cell {
 };
 
 }  // namespace zero::partition
+#pragma GCC visibility pop

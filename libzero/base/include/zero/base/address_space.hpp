@@ -7,6 +7,7 @@
 
 #include <cstddef>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class address_space {
@@ -33,3 +34,4 @@ class address_space {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class buffer {
@@ -47,3 +48,4 @@ class buffer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

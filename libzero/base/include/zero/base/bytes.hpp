@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 inline namespace literals {
@@ -30,3 +31,4 @@ constexpr std::uint64_t operator""_GiB(unsigned long long n) noexcept { return n
 }
 
 }  // namespace zero
+#pragma GCC visibility pop

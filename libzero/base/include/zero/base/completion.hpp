@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class stream;
@@ -58,3 +59,4 @@ class completion {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 enum class copy_way : unsigned char {
@@ -36,3 +37,4 @@ class host_copier final : public copier {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

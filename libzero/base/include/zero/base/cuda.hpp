@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // A call of the CUDA runtime or driver, of cuBLAS or NCCL failed. Of class resource where memory
@@ -65,7 +66,7 @@ class cuda_device {
   // Default 60 s; a wait of the host that takes longer throws peer_lost.
   void set_deadline(std::int64_t milliseconds) noexcept;
 
-  struct state;  // private to the sources that know CUDA
+  struct [[gnu::visibility("hidden")]] state;  // private to the sources that know CUDA
   [[nodiscard]] state& get() noexcept { return *state_; }
 
  private:
@@ -73,3 +74,4 @@ class cuda_device {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

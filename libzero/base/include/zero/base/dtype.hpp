@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // byte is for what is moved but never computed with.
@@ -21,3 +22,4 @@ enum class dtype : unsigned char { fp32, bf16, fp16, byte };
 [[nodiscard]] dtype parse_dtype(const std::string& name);
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // Values are the exit codes of `zero`.
@@ -84,3 +85,4 @@ class desync : public error {
 [[nodiscard]] std::string format_ranks(const std::vector<int>& ranks);
 
 }  // namespace zero
+#pragma GCC visibility pop

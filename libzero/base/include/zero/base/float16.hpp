@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 struct bf16_t {
@@ -75,3 +76,4 @@ namespace detail {
 }
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 using digest128 = std::array<std::uint8_t, 16>;
@@ -36,8 +37,9 @@ class hash128 {
   [[nodiscard]] digest128 digest() const noexcept;
 
  private:
-  struct state;
+  struct [[gnu::visibility("hidden")]] state;
   std::unique_ptr<state> state_;
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // Whose loads and stores reach a block.
@@ -46,3 +47,4 @@ class page_resource final : public memory_resource {
 [[nodiscard]] std::size_t page_size() noexcept;
 
 }  // namespace zero
+#pragma GCC visibility pop

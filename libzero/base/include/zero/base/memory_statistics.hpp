@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <mutex>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // The three classes of model state at rest, what is transient, and what rests on slower tiers.
@@ -47,3 +48,4 @@ class memory_statistics {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

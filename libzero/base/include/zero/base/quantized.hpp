@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 inline constexpr std::size_t quantized_block = 128;  // elements
@@ -17,3 +18,4 @@ inline constexpr std::size_t quantized_block = 128;  // elements
 }
 
 }  // namespace zero
+#pragma GCC visibility pop

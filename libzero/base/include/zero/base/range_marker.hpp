@@ -4,6 +4,7 @@
 //
 // Objects of one thread end in the order opposite to that in which they began. Allocates nothing.
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class range_marker {
@@ -16,3 +17,4 @@ class range_marker {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

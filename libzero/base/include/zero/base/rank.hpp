@@ -1,6 +1,7 @@
 #pragma once
 // Who this is, and among how many.
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 struct world {
@@ -9,3 +10,4 @@ struct world {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

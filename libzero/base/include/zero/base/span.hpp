@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 template <typename T>
@@ -39,3 +40,4 @@ class span {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

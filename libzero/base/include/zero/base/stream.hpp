@@ -6,6 +6,7 @@
 
 #include <zero/base/completion.hpp>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class stream {
@@ -35,3 +36,4 @@ class host_stream final : public stream {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // The role of a stream.
@@ -48,3 +49,4 @@ class trace_recorder {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

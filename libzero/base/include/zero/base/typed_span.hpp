@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 struct typed_span {
@@ -38,3 +39,4 @@ struct const_typed_span {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // What a reduced gradient shard is kept in.
@@ -110,3 +111,4 @@ struct engine_options {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // Most fp32 arrays of the client's rule, and most extra ones.
@@ -34,3 +35,4 @@ using range_function = std::function<void(const state_range&)>;
 enum class access : unsigned char { read, write };
 
 }  // namespace zero
+#pragma GCC visibility pop

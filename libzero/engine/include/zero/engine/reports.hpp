@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 // Bytes of one rank.
@@ -74,3 +75,4 @@ struct schedule_report {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

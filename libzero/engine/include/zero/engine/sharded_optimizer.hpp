@@ -34,6 +34,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 enum class pass : unsigned char {
@@ -43,7 +44,7 @@ enum class pass : unsigned char {
 
 class sharded_optimizer {
  public:
-  struct state;  // private to the engine's sources
+  struct [[gnu::visibility("hidden")]] state;  // private to the engine's sources
 
   // Lays out and allocates everything. Collective: compares version, options and model with all
   // ranks first and throws desync that names the first difference and the ranks in the minority.
@@ -233,3 +234,4 @@ class sharded_optimizer {
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#pragma GCC visibility push(default)
 namespace zero {
 
 class sharded_optimizer;
@@ -66,9 +67,10 @@ class full_parameters_region {
 
  private:
   friend class sharded_optimizer;
-  struct storage;
+  struct [[gnu::visibility("hidden")]] storage;
   explicit full_parameters_region(std::unique_ptr<storage> s) noexcept;
   std::unique_ptr<storage> storage_;
 };
 
 }  // namespace zero
+#pragma GCC visibility pop

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // Works in memory of `device` on a stream of its own, or on `native` (a cudaStream_t of the
@@ -15,3 +16,4 @@ namespace zero::optim {
                                                              void* native = nullptr);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

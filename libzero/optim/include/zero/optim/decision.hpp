@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // What each participant tells the others before an update.
@@ -44,3 +45,4 @@ void decide(const step_vote* votes, std::size_t count, const decision_rule& rule
             step_decision* decision) noexcept;
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <zero/base/span.hpp>
 #include <zero/base/typed_span.hpp>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // out[i] = in[i], rounded to nearest even where out is narrower; between equal dtypes every bit.
@@ -42,3 +43,4 @@ void scale_reference(typed_span values, float factor);
 [[nodiscard]] double sum_of_squares_reference(const_typed_span values);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 enum class state_format : unsigned char {
@@ -41,3 +42,4 @@ inline constexpr std::size_t format_block = 128;
 [[nodiscard]] std::uint32_t block_bytes(master_format f) noexcept;
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 struct loss_scale_options {
@@ -49,3 +50,4 @@ class loss_scale {
 };
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // Elements [offset, offset + count) of a packed range, of one parameter group.
@@ -62,3 +63,4 @@ void unpack_master(const packed_spans& spans, typed_span values);
 void unpack_master_reference(const packed_spans& spans, typed_span values);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

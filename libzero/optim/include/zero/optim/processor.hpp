@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 class processor {
@@ -92,3 +93,4 @@ class processor {
 [[nodiscard]] std::unique_ptr<processor> make_host_processor();
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 enum class store_mode : unsigned char {
@@ -50,3 +51,4 @@ void requantize_reference(const std::byte* in, int terms, std::uint64_t count, i
                           std::byte* out);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 enum class algorithm : unsigned char { adamw, adam, sgd, lion, adagrad };
@@ -31,3 +32,4 @@ struct hyper {
 [[nodiscard]] const char* state_name(algorithm a, int index) noexcept;  // "" past the last
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

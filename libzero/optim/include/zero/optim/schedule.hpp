@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 enum class decay_shape : unsigned char { constant, linear, cosine };
@@ -25,3 +26,4 @@ struct learning_rate_schedule {
 };
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 namespace zero::optim {
 
 // One contiguous range of elements that share a parameter group. `count` elements everywhere.
@@ -44,3 +45,4 @@ void update_reference(algorithm a, const hyper& constants, const step_scalars& s
                       const update_spans& spans);
 
 }  // namespace zero::optim
+#pragma GCC visibility pop

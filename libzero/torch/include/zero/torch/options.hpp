@@ -1,0 +1,41 @@
+#pragma once
+// options: what wrap() can be told, and how calls of the library that fail are thrown.
+
+#include <zero/torch/units.hpp>
+#include <zero/zero.h>
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace zero::torch {
+
+struct options {
+  zero_config config;  // rule, own_states and device are set by wrap()
+  // Which modules are gathered and released by themselves at stage 3.
+  block_function is_block = lies_in_container;
+  // Whether children of nn::Sequential need no line of their own. They must take one tensor and
+  // return one; Sequential::at and ptr give something else than the child then.
+  bool enter_sequentials = true;
+  // The cudaStream_t the module is run on, where it is on a GPU; nothing: the default stream.
+  std::function<void*()> stream;
+
+  options() { zero_config_init(&config); }  // NOLINT(cppcoreguidelines-pro-type-member-init)
+};
+
+// Of the library; status() is one of ZERO_FAILURE, ZERO_INVALID, ...
+class failure : public std::runtime_error {
+ public:
+  failure(zero_status status, const std::string& what)
+      : std::runtime_error(what), status_(status) {}
+  [[nodiscard]] zero_status status() const noexcept { return status_; }
+
+ private:
+  zero_status status_;
+};
+
+inline void expect(zero_optimizer* z, zero_status status) {
+  if (status != ZERO_OK) throw failure(status, zero_last_error(z));
+}
+
+}  // namespace zero::torch

@@ -1,0 +1,316 @@
+#include "flat_trainer.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace zero::testing {
+
+std::vector<std::size_t> flat_counts() {
+  return {width, std::size_t{depth} * width * width, std::size_t{depth} * width, width};
+}
+
+std::size_t flat_elements() {
+  std::size_t sum = 0;
+  for (const std::size_t count : flat_counts()) sum += count;
+  return sum;
+}
+
+double initial_value(std::size_t element) {
+  return static_cast<double>(static_cast<float>(static_cast<int>(element * 31 % 67) - 33) / 64.0F);
+}
+
+double input_value(int rank, int step, int micro, int element) {
+  return ((rank * 13 + step * 7 + micro * 5 + element * 3) % 17 - 8) / 8.0;
+}
+
+double target_value(int rank, int step, int micro) {
+  return ((rank * 3 + step * 5 + micro * 11) % 9 - 4) / 4.0;
+}
+
+void expect_ok(zero_optimizer* z, zero_status status) {
+  if (status == ZERO_OK) return;
+  throw std::runtime_error(std::string(zero_status_name(status)) + ": " + zero_last_error(z));
+}
+
+zero_config config_of(const flat_run& run) {
+  zero_config config;
+  zero_config_init(&config);
+  config.stage = run.stage;
+  config.rule = run.rule;
+  config.gradients = run.gradients;
+  config.accumulate = run.micro_batches;
+  config.reduce_at = run.reduce_at;
+  config.clip_norm = run.clip_norm;
+  config.group.weight_decay = run.weight_decay;
+  config.group.momentum = run.momentum;
+  config.prefetch = run.prefetch;
+  config.deadline_seconds = 30;
+  config.stable_addresses = run.stable ? 1 : 0;
+  if (run.adjust) run.adjust(config);
+  return config;
+}
+
+zero_optimizer* create(zero_ranks& ranks, const zero_config& config) {
+  zero_optimizer* z = nullptr;
+  zero_message why{};
+  if (zero_create(&config, &ranks, &z, &why) != ZERO_OK) throw std::runtime_error(why.text);
+  return z;
+}
+
+// ---- the model ----
+
+namespace {
+
+std::string name_of(int tensor) { return "tensor." + std::to_string(tensor); }
+
+int slices_of(int tensor) { return tensor == 1 || tensor == 2 ? depth : 1; }
+
+std::size_t slice_elements(int tensor) {
+  return flat_counts()[static_cast<std::size_t>(tensor)] /
+         static_cast<std::size_t>(slices_of(tensor));
+}
+
+}  // namespace
+
+flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank)
+    : z_(z), run_(run), rank_(rank) {
+  hidden_.assign(depth + 1, std::vector<float>(width));
+  down_.resize(width);
+  input_.resize(width);
+  if (run_.placed) {
+    attach_placed();
+    return;
+  }
+  const std::size_t elements = flat_elements();
+  const auto memory = [&](int what, std::vector<float>& own) {
+    if (run_.ranges) return static_cast<float*>(zero_range(z_, what, elements * sizeof(float)));
+    own.assign(elements, 0.0F);
+    return own.data();
+  };
+  parameters_ = memory(ZERO_PARAMETERS, own_parameters_);
+  gradients_ = memory(ZERO_GRADIENTS, own_gradients_);
+  if (parameters_ == nullptr || gradients_ == nullptr) {
+    throw std::runtime_error(zero_last_error(z_));
+  }
+  // Only rank 0 has what training begins with.
+  for (std::size_t i = 0; i < elements; ++i) {
+    parameters_[i] = static_cast<float>(initial_value(i)) + static_cast<float>(rank);
+  }
+  const std::vector<std::size_t> counts = flat_counts();
+  expect_ok(z_, zero_wrap_flat(z_, parameters_, run_.late_gradients ? nullptr : gradients_,
+                               counts.data(), counts.size(), 1, 3, depth));
+  if (run_.late_gradients) expect_ok(z_, zero_bind_gradients_flat(z_, gradients_));
+}
+
+void flat_model::attach_placed() {
+  for (int tensor = 0; tensor < 4; ++tensor) {
+    const std::string name = name_of(tensor);
+    zero_segment s{};
+    s.name = name.c_str();
+    s.count = flat_counts()[static_cast<std::size_t>(tensor)];
+    s.unit = slices_of(tensor) > 1 ? 1 : 0;
+    s.slices = slices_of(tensor);
+    expect_ok(z_, zero_attach(z_, &s, 1, sizeof s));
+  }
+  expect_ok(z_, zero_commit(z_));
+  expect_ok(z_, zero_full_begin(z_, ZERO_ON_RANK_0, ZERO_WRITE));
+  for (int tensor = 0; tensor < 4 && rank_ == 0; ++tensor) {
+    for (int slice = 0; slice < slices_of(tensor); ++slice) {
+      float* values = parameter(tensor, slice);
+      for (std::size_t i = 0; i < slice_elements(tensor); ++i) {
+        values[i] = static_cast<float>(initial_value(at(tensor, slice) + i));
+      }
+    }
+  }
+  expect_ok(z_, zero_full_end(z_));
+  if (!run_.stable) return;
+  for (int tensor = 0; tensor < 4; ++tensor) {
+    std::vector<float*> slices;
+    for (int slice = 0; slice < slices_of(tensor); ++slice) {
+      slices.push_back(parameter(tensor, slice));
+    }
+    cached_.push_back(slices);
+  }
+}
+
+std::size_t flat_model::at(int tensor, int slice) {
+  std::size_t before = 0;
+  for (int i = 0; i < tensor; ++i) before += flat_counts()[static_cast<std::size_t>(i)];
+  return before + static_cast<std::size_t>(slice) * slice_elements(tensor);
+}
+
+float* flat_model::parameter(int tensor, int slice) {
+  if (!run_.placed) return parameters_ + at(tensor, slice);
+  const auto row = static_cast<std::size_t>(tensor);
+  if (row < cached_.size()) return cached_[row][static_cast<std::size_t>(slice)];
+  void* out = nullptr;
+  expect_ok(z_, zero_parameter(z_, name_of(tensor).c_str(), slice, &out));
+  return static_cast<float*>(out);
+}
+
+float* flat_model::gradient(int tensor, int slice) {
+  if (!run_.placed) return gradients_ + at(tensor, slice);
+  void* out = nullptr;
+  expect_ok(z_, zero_gradient(z_, name_of(tensor).c_str(), slice, &out));
+  return static_cast<float*>(out);
+}
+
+bool flat_model::calls(int least_stage) const {
+  return run_.every_call || run_.stage >= least_stage;
+}
+
+void flat_model::layer_forward(int layer) {
+  const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
+  std::vector<float>& out = hidden_[static_cast<std::size_t>(layer) + 1];
+  const float* weight = parameter(1, layer);
+  const float* bias = parameter(2, layer);
+  for (std::size_t i = 0; i < width; ++i) {
+    float sum = bias[i];
+    for (std::size_t j = 0; j < width; ++j) sum += weight[i * width + j] * in[j];
+    out[i] = in[i] + sum / 8;
+  }
+}
+
+void flat_model::layer_backward(int layer) {
+  const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
+  std::vector<float> up = down_;
+  const float* weight = parameter(1, layer);
+  float* of_weight = gradient(1, layer);
+  float* of_bias = gradient(2, layer);
+  for (std::size_t i = 0; i < width; ++i) {
+    const float d = down_[i] / 8;
+    of_bias[i] += d;
+    for (std::size_t j = 0; j < width; ++j) {
+      of_weight[i * width + j] += d * in[j];
+      up[j] += d * weight[i * width + j];
+    }
+  }
+  down_ = up;
+}
+
+double flat_model::forward(int step, int micro) {
+  for (int i = 0; i < width; ++i) {
+    input_[static_cast<std::size_t>(i)] = static_cast<float>(input_value(rank_, step, micro, i));
+  }
+  if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 0, nullptr));
+  for (std::size_t i = 0; i < width; ++i) hidden_[0][i] = parameter(0)[i] * input_[i];
+  for (int layer = 0; layer < depth; ++layer) {
+    if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 1 + layer, nullptr));
+    layer_forward(layer);
+    if (calls(3)) expect_ok(z_, zero_forward_end(z_, 1 + layer, nullptr));
+  }
+  const float* head = parameter(3);
+  float y = 0;
+  for (std::size_t i = 0; i < width; ++i) y += head[i] * hidden_[depth][i];
+  return static_cast<double>(y) - target_value(rank_, step, micro);
+}
+
+double flat_model::forward_backward(int step, int micro) {
+  const double off = forward(step, micro);
+  const auto d = static_cast<float>(off);
+  const float* head = parameter(3);
+  float* of_head = gradient(3);
+  for (std::size_t i = 0; i < width; ++i) {
+    of_head[i] += d * hidden_[depth][i];
+    down_[i] = d * head[i];
+  }
+  for (int layer = depth - 1; layer >= 0; --layer) {
+    if (calls(3)) expect_ok(z_, zero_backward_begin(z_, 1 + layer, nullptr));
+    layer_backward(layer);
+    if (calls(2)) expect_ok(z_, zero_backward_end(z_, 1 + layer, nullptr));
+  }
+  float* of_embedding = gradient(0);
+  for (std::size_t i = 0; i < width; ++i) of_embedding[i] += down_[i] * input_[i];
+  if (calls(2)) expect_ok(z_, zero_backward_end(z_, 0, nullptr));
+  return off * off / 2;
+}
+
+std::vector<float> flat_model::whole() {
+  std::vector<float> out(flat_elements());
+  expect_ok(z_, zero_evaluate(z_));
+  for (int unit = 0; unit <= depth; ++unit) {
+    expect_ok(z_, zero_forward_begin(z_, unit, nullptr));
+    for (int tensor = 0; tensor < 4; ++tensor) {
+      if ((slices_of(tensor) > 1) != (unit > 0)) continue;
+      const int slice = unit > 0 ? unit - 1 : 0;
+      std::copy_n(parameter(tensor, slice), slice_elements(tensor),
+                  out.begin() + static_cast<std::ptrdiff_t>(at(tensor, slice)));
+    }
+    expect_ok(z_, zero_forward_end(z_, unit, nullptr));
+  }
+  return out;
+}
+
+bool flat_model::gradients_zero() {
+  if (run_.placed) return true;
+  return std::all_of(gradients_, gradients_ + flat_elements(), [](float g) { return g == 0.0F; });
+}
+
+// ---- training ----
+
+flat_result train_flat(zero_ranks& ranks, const flat_run& run) {
+  const int rank = ranks.communicator->rank();
+  const std::unique_ptr<zero_optimizer, zero_status (*)(zero_optimizer*)> z(
+      create(ranks, config_of(run)), zero_close);
+  flat_model model(z.get(), run, rank);
+  flat_result result;
+  for (int step = 0; step < run.steps; ++step) {
+    double loss = 0;
+    for (int micro = 0; micro < run.micro_batches; ++micro) {
+      if (run.micro_batches > 1) {
+        expect_ok(z.get(), zero_micro_batch(z.get(), micro, run.micro_batches));
+      }
+      loss += model.forward_backward(step, micro);
+    }
+    expect_ok(z.get(), zero_step(z.get(), run.learning_rate, &loss));
+    result.losses.push_back(loss);
+    zero_step_result now{};
+    now.struct_size = sizeof now;
+    expect_ok(z.get(), zero_last_step(z.get(), &now));
+    result.norms.push_back(now.gradient_norm);
+    result.gradients_zero = result.gradients_zero && model.gradients_zero();
+  }
+  result.parameters = model.whole();
+  result.memory.struct_size = sizeof result.memory;
+  expect_ok(z.get(), zero_get_memory(z.get(), &result.memory));
+  return result;
+}
+
+void run_clients(int ranks, const std::function<void(zero_ranks&)>& body) {
+  auto world = collectives::shared_memory_world::create(ranks, std::uint64_t{256} << 20);
+  std::vector<zero_ranks> all(static_cast<std::size_t>(ranks));
+  for (int rank = 0; rank < ranks; ++rank) {
+    all[static_cast<std::size_t>(rank)].communicator = world.join(rank);
+    all[static_cast<std::size_t>(rank)].local_rank = rank;
+  }
+  std::vector<std::exception_ptr> errors(all.size());
+  std::vector<std::thread> threads;
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    threads.emplace_back([&, rank] {
+      try {
+        body(all[rank]);
+      } catch (...) {
+        errors[rank] = std::current_exception();
+        all[rank].communicator->abort("a test's rank has ended");
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+std::vector<flat_result> train_everywhere(int ranks, const flat_run& run) {
+  std::vector<flat_result> results(static_cast<std::size_t>(ranks));
+  run_clients(ranks, [&](zero_ranks& own) {
+    results[static_cast<std::size_t>(own.communicator->rank())] = train_flat(own, run);
+  });
+  return results;
+}
+
+}  // namespace zero::testing
