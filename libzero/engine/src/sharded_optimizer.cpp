@@ -113,6 +113,7 @@ void sharded_optimizer::set_group(int group, const parameter_group& constants) {
 }
 
 step_result sharded_optimizer::last_step() {
+  state_->expect_whole();
   state_->settle();
   return state_->last_result;
 }
