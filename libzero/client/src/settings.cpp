@@ -5,6 +5,7 @@
 #include <zero/base/error.hpp>
 #include <zero/offload/swap_file.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -102,6 +103,7 @@ engine_options engine_options_of(const zero_config& c, const std::map<int, zero_
   o.loss_scale.dynamic = c.loss_scale == 0;
   o.loss_scale.initial =
       static_cast<float>(o.loss_scale.dynamic ? c.first_loss_scale : c.loss_scale);
+  o.loss_scale.maximum = std::max(o.loss_scale.maximum, o.loss_scale.initial);
   o.loss_scale.growth_interval = static_cast<std::uint32_t>(c.loss_scale_window);
   o.loss_scale.hysteresis = static_cast<std::uint32_t>(c.loss_scale_hysteresis);
   o.loss_scale.minimum = static_cast<float>(c.least_loss_scale);

@@ -103,6 +103,9 @@ class optimizer {
     expect(zero_wrap_flat(ready(), parameters, gradients, counts.data(), counts.size(),
                           stacked_begin, stacked_end, layers));
   }
+  void bind_gradients_flat(void* gradients) {
+    expect(zero_bind_gradients_flat(ready(), gradients));
+  }
   /** Placed by the library: valid while the unit is whole. T is what the segment's dtype says. */
   template <typename T = float>
   [[nodiscard]] T* parameter(const std::string& name, int slice = 0) {
