@@ -13,10 +13,11 @@ ALLOWED = {
     "offload": {"base", "offload"},
     "engine": ANYTHING - {"client"},
     "client": ANYTHING,
+    "torch": {"torch"},
     "cli": ANYTHING | {"trainer", "cli"},
     "examples": set(),  # <zero/NAME.h> alone, as any client
     "bench": ANYTHING | {"trainer"},
-    "tests": ANYTHING | {"trainer", "cli"},
+    "tests": ANYTHING | {"trainer", "cli", "torch"},
 }
 
 # Vendor headers, and the only places they may be included from.
@@ -33,6 +34,8 @@ VENDORS = (
     (r"boost/.*", ("libzero/cli/", "bench/"), "Boost"),
     (r"(nlohmann|fmt|spdlog)/.*", ("libzero/client/src/", "libzero/cli/", "bench/", "tests/"),
      "text and JSON"),
+    (r"(torch|ATen|c10)/.*", ("libzero/torch/", "libzero/examples/torch_trainer/", "tests/torch/"),
+     "LibTorch"),
     (r"gtest/.*|gmock/.*", ("tests/",), "GoogleTest"),
     (r"benchmark/.*", ("bench/",), "Google Benchmark"),
 )

@@ -18,6 +18,7 @@ ROOMS = {
     "offload": "offload",
     "engine": "libzero/engine",
     "client": "libzero/client",
+    "torch": "libzero/torch",
     "cli": "libzero/cli",
     "examples": "libzero/examples",
     "bench": "bench",

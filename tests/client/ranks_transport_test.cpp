@@ -139,7 +139,7 @@ TEST(transport_ranks, a_function_that_fails_later_poisons_the_optimizer) {
     zero_optimizer* const z = create(*ranks, config_of(run));
     EXPECT_THROW(
         {
-          flat_model model(z, run, zero_rank(z), 2);
+          flat_model model(z, run, zero_rank(z));
           for (int step = 0; step < 100; ++step) {
             model.forward_backward(step, 0);
             expect_ok(z, zero_step(z, 0.01, nullptr));

@@ -12,6 +12,7 @@
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
@@ -30,14 +31,14 @@ struct sizes {
 
 // Attention to what came before, and a two-layer network, each added to what goes past them.
 struct BlockImpl : torch::nn::Module {
-  BlockImpl(int64_t channels, int64_t heads)
+  BlockImpl(int64_t channels, int64_t head_count)
       : norm1(torch::nn::LayerNormOptions({channels})),
         attention(channels, 3 * channels),
         projection(channels, channels),
         norm2(torch::nn::LayerNormOptions({channels})),
         up(channels, 4 * channels),
         down(4 * channels, channels),
-        heads(heads) {
+        heads(head_count) {
     register_module("norm1", norm1);
     register_module("attention", attention);
     register_module("projection", projection);

@@ -24,7 +24,7 @@ typedef struct zero_rank_spec {
 /** Bytes moved by the client's own means. Every function is called by all ranks in one order,
  *  blocks until it is done and returns 0, or anything else for an error. They are called by the
  *  thread that calls the library, one at a time, with host memory of the library's that does not
- *  overlap; no piece has more than 1 MiB and no call more than 8 MiB, or 64 bytes a rank. A call
+ *  overlap; no piece has more than 1 MiB and no call more than 8 MiB, or 512 bytes a rank. A call
  *  that does not come back cannot be interrupted: deadlines of waits are theirs. After an error
  *  none is called again; it is this rank's (ZERO_CALLBACK), and the others hear of it only if
  *  theirs fail, too. Sums are the library's, with the bits of every other kind of rank. */
