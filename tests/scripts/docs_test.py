@@ -47,15 +47,14 @@ class Reference(unittest.TestCase):
         self.assertEqual((self.ran.returncode, self.ran.stderr), (0, ""))
 
     def test_everything_public_is_in_it(self):
-        tags = set(re.findall(r"<name>([^<]+)</name>", self.tags))
+        tags = {name.rpartition("::")[2] for name in re.findall(r"<name>([^<]+)</name>", self.tags)}
         absent, looked_for = [], 0
         for source in Tree(SOURCE_DIR).sources():
             if not source.is_public:
                 continue
             names = re.findall(r"^ZERO_PUBLIC\b[^;(]*?(\w+)\s*\(", source.bare, re.MULTILINE)
-            space = re.search(r"^namespace ([\w:]+) \{", source.bare, re.MULTILINE)
-            names += [f"{space[1]}::{name}" for name in re.findall(
-                r"^(?:class|struct) (\w+)[^;]*?\{", source.bare, re.MULTILINE)] if space else []
+            names += re.findall(r"^(?:class|struct) (?:\[\[.*?\]\] )?(\w+)[^;]*?\{", source.bare,
+                                re.MULTILINE)
             looked_for += len(names)
             absent += [f"{source.path}: {name}" for name in names if name not in tags]
         self.assertGreater(looked_for, 100)
