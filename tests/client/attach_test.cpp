@@ -2,6 +2,8 @@
 
 #include "bare_client.hpp"
 
+#include <zero/collectives/single.hpp>
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -115,6 +117,32 @@ TEST(client_attach, stages_that_give_memory_back_ask_for_ranges) {
     EXPECT_EQ(zero_range(z, 0, 8), nullptr);
     EXPECT_EQ(zero_attach(z, nullptr, 0, 0), ZERO_RESOURCE);
   });
+}
+
+// A lone rank's tensors never move, whatever its memory is.
+TEST(client_commit, places_tensors_of_a_lone_rank_for_good) {
+  for (int stage = 0; stage <= 3; ++stage) {
+    zero_ranks lone;
+    lone.communicator = collectives::make_single();
+    flat_run run = sgd(stage);
+    run.stable = true;
+    const handle h(lone, run);
+    const zero_segment w = named("w", nullptr, nullptr, 100);
+    expect_ok(h.z, zero_attach(h.z, &w, 1, sizeof w));
+    expect_ok(h.z, zero_commit(h.z));
+    void* before = nullptr;
+    expect_ok(h.z, zero_parameter(h.z, "w", 0, &before));
+    expect_ok(h.z, zero_backward_begin(h.z, 0, nullptr));
+    void* gradient = nullptr;
+    expect_ok(h.z, zero_gradient(h.z, "w", 0, &gradient));
+    static_cast<float*>(gradient)[99] += 2;
+    expect_ok(h.z, zero_backward_end(h.z, 0, nullptr));
+    expect_ok(h.z, zero_step(h.z, 0.5, nullptr));
+    void* after = nullptr;
+    expect_ok(h.z, zero_parameter(h.z, "w", 0, &after));
+    EXPECT_EQ(after, before);
+    EXPECT_EQ(static_cast<float*>(after)[99], -1);
+  }
 }
 
 TEST(client_commit, names_where_two_ranks_attach_different_lists) {
