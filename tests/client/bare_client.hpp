@@ -4,13 +4,16 @@
 
 #include "flat_trainer.hpp"
 
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace zero::testing {
@@ -59,6 +62,22 @@ inline flat_run sgd(int stage) {
   run.weight_decay = 0;
   run.momentum = 0;
   return run;
+}
+
+inline void expect_refused(zero_optimizer* z, zero_status status, const std::string& says) {
+  EXPECT_EQ(status, ZERO_INVALID) << says;
+  EXPECT_NE(std::string(zero_last_error(z)).find(says), std::string::npos)
+      << "'" << zero_last_error(z) << "' does not say '" << says << "'";
+  EXPECT_EQ(zero_first_error(z), ZERO_OK);
+}
+
+// A lone rank with a handle that nothing has been attached to.
+inline void with_open(const zero_config& config, const std::function<void(zero_optimizer*)>& body) {
+  run_clients(1, [&](zero_ranks& own) {
+    zero_optimizer* z = create(own, config);
+    body(z);
+    zero_close(z);
+  });
 }
 
 }  // namespace zero::testing

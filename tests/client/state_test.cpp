@@ -2,13 +2,13 @@
 
 #include "flat_trainer.hpp"
 
+#include <zero/base/error.hpp>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <atomic>
 #include <cmath>
-#include <mutex>
-#include <set>
 
 namespace zero::testing {
 namespace {
@@ -110,6 +110,21 @@ TEST(client_own_rule, that_fails_on_one_rank_ends_the_step_on_all) {
     EXPECT_EQ(callback, 1);
     EXPECT_EQ(others, 2);
   }
+}
+
+// Whatever a C++ client's function throws: something has been changed, so nothing goes on.
+TEST(client_own_rule, that_throws_poisons_whatever_it_throws) {
+  const flat_run run = own_rule_run(2);
+  with_clients(1, run, [](zero_optimizer* z, flat_model& model, int) {
+    const auto thrower = [](void*, const zero_update_range*) -> int {
+      throw invalid_argument("a rule's own");
+    };
+    model.forward_backward(0, 0);
+    EXPECT_EQ(zero_step_with(z, 0.001, thrower, nullptr, nullptr), ZERO_FAILURE);
+    EXPECT_STREQ(zero_last_error(z), "a rule's own");
+    EXPECT_EQ(zero_forward_begin(z, 0, nullptr), ZERO_FAILURE);
+    EXPECT_EQ(zero_first_error(z), ZERO_FAILURE);
+  });
 }
 
 // An average of the weights, which is exchanged with them for validation.
