@@ -64,7 +64,7 @@ float term(int rank, std::size_t i) {
 
 TEST(transport, sums_pieces_of_several_chunks_in_the_order_of_ranks) {
   const std::size_t count = 300'007;  // more than one MiB of fp32
-  for (const int size : {2, 3}) {
+  for (const int size : {2, 3, 7}) {
     run_transport(size, true, [&](communicator& ranks) {
       const auto n = static_cast<std::size_t>(size);
       const auto first = static_cast<std::size_t>(ranks.rank()) * count;
