@@ -10,6 +10,7 @@
  */
 
 #include <zero/base/span.hpp>
+#include <zero/carried.hpp>
 #include <zero/config.hpp>
 #include <zero/ranks.hpp>
 #include <zero/unit_scope.hpp>

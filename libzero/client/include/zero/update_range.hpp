@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <string>
 #include <string_view>
 
@@ -60,35 +59,5 @@ class update_range {
   const zero_update_range* raw_;
 };
 
-namespace detail {
-
-/** Carries what a function of the trainer throws through the C interface. */
-template <typename Function>
-class carried {
- public:
-  explicit carried(Function& function) noexcept : function_(&function) {}
-  carried(const carried&) = delete;
-  carried& operator=(const carried&) = delete;
-
-  static int call(void* user, const zero_update_range* range) noexcept {
-    auto* const self = static_cast<carried*>(user);
-    try {
-      (*self->function_)(update_range(*range));
-      return 0;
-    } catch (...) {
-      self->thrown_ = std::current_exception();
-      return 1;
-    }
-  }
-  void rethrow() const {
-    if (thrown_) std::rethrow_exception(thrown_);
-  }
-
- private:
-  Function* function_;
-  std::exception_ptr thrown_;
-};
-
-}  // namespace detail
 }  // namespace zero
 #pragma GCC visibility pop
