@@ -1,5 +1,6 @@
 #pragma once
-// What tests of single calls are made with: a handle, segments, and what the system knows of memory.
+// What tests of single calls are made with: a handle, segments, and what the system knows of
+// memory.
 
 #include "flat_trainer.hpp"
 
@@ -35,7 +36,7 @@ inline std::size_t resident_pages(const void* memory, std::size_t bytes) {
 }
 
 inline zero_segment named(const char* name, float* parameter, float* gradient, std::uint64_t count,
-                   int unit = 0) {
+                          int unit = 0) {
   zero_segment s{};
   s.name = name;
   s.parameter = parameter;

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <thread>
 
@@ -198,6 +199,8 @@ TEST(client_attach, refuses_each_bad_segment_with_its_name_and_reason) {
       {"tied to 'nobody'", [](zero_segment& s) { s.tied_to = "nobody"; }},
       {"in other memory", [](zero_segment& s) { s.tied_to = "good"; }},
       {"not as many", [](zero_segment& s) { s.tied_to = "good", s.count = 4; }},
+      {"past the last address",
+       [](zero_segment& s) { s.parameter = reinterpret_cast<void*>(~std::uintptr_t{15}); }},
       {"elements", [](zero_segment& s) { s.count = ~std::uint64_t{0}; }}};
   with_open(config_of({}), [&](zero_optimizer* z) {
     expect_ok(z, zero_attach(z, &good, 1, sizeof good));
@@ -300,6 +303,32 @@ TEST(client_step, ranks_that_step_with_different_rates_are_named) {
       EXPECT_EQ(zero_step(z, rank == 0 ? 0.01 : 0.02, nullptr), ZERO_DESYNC);
       EXPECT_NE(std::string(zero_last_error(z)).find("rank 1"), std::string::npos);
       EXPECT_EQ(zero_first_error(z), ZERO_DESYNC);
+    });
+  }
+}
+
+// Placed parameters of stage 3 are in slots: one unit too many is refused, and what is held stays.
+TEST(client_placed, more_units_than_slots_are_refused_by_name) {
+  for (const int prefetch : {0, 1}) {
+    flat_run run;
+    run.stage = 3;
+    run.placed = true;
+    run.prefetch = prefetch;
+    with_clients(2, run, [&](zero_optimizer* z, flat_model&, int) {
+      for (int unit = 0; unit <= prefetch; ++unit) {
+        expect_ok(z, zero_forward_begin(z, unit, nullptr));
+      }
+      expect_refused(z, zero_forward_begin(z, 3, nullptr), "no slot is left for unit '3'");
+      expect_refused(z, zero_backward_begin(z, 3, nullptr), "no slot is left for unit '3'");
+      void* at = nullptr;
+      expect_refused(z, zero_parameter(z, "tensor.1", 2, &at), "'tensor.1[2]' is nowhere");
+      expect_ok(z, zero_parameter(z, "tensor.0", 0, &at));
+      EXPECT_EQ(static_cast<float*>(at)[3], static_cast<float>(initial_value(3)));
+      expect_ok(z, zero_forward_end(z, 0, nullptr));
+      expect_ok(z, zero_backward_begin(z, 3, nullptr));
+      expect_ok(z, zero_gradient(z, "tensor.1", 2, &at));
+      expect_refused(z, zero_gradient(z, "tensor.1", 1, &at), "unit 2 has not begun");
+      expect_refused(z, zero_bind_gradient(z, "tensor.1", at), "placed by the library");
     });
   }
 }

@@ -177,6 +177,24 @@ TEST(client_pitfall, 5_weights_used_outside_their_unit_are_no_numbers) {
   });
 }
 
+// Small ones that other units use too are there at any time, and never old.
+TEST(client_pitfall, 5_resident_weights_may_be_used_anywhere) {
+  flat_run run = sgd(3);
+  run.adjust = [](zero_config& config) { config.resident_bytes = width * sizeof(float); };
+  with_clients(2, run, [&](zero_optimizer* z, flat_model& model, int) {
+    const std::size_t biases = width + std::size_t{depth} * width * width;
+    for (int step = 0; step < 2; ++step) {
+      train_step(z, model, step, 0.01);
+      const std::vector<float> seen(model.parameters() + biases,
+                                    model.parameters() + biases + std::size_t{depth} * width);
+      const std::vector<float> now = model.whole();
+      EXPECT_TRUE(
+          std::equal(seen.begin(), seen.end(), now.begin() + static_cast<std::ptrdiff_t>(biases)));
+      EXPECT_NE(seen[0], static_cast<float>(initial_value(biases)));
+    }
+  });
+}
+
 // Validation without a backward, in the midst of training too, changes nothing of it.
 TEST(client_pitfall, 6_an_evaluation_between_changes_nothing) {
   for (const bool placed : {false, true}) {

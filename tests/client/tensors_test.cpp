@@ -78,6 +78,7 @@ struct kind {
   int gradient_tier = -1;
   std::uint64_t resident_bytes = 0;
   int shard_group = 0;
+  int secondary_group = 0;
 };
 
 zero_config config_for(const kind& of) {
@@ -91,6 +92,7 @@ zero_config config_for(const kind& of) {
   config.gradient_tier = of.gradient_tier;
   config.resident_bytes = of.resident_bytes;
   config.shard_group = of.shard_group;
+  config.secondary_group = of.secondary_group;
   config.prefetch = units - 1;  // all of them are held at once
   const std::string directory = std::filesystem::temp_directory_path().string();
   std::strncpy(config.disk_path, directory.c_str(), sizeof config.disk_path - 1);
@@ -304,6 +306,11 @@ TEST(client_tensors_in_groups, agree_with_those_sharded_over_all) {
       of.shard_group = 2;
       EXPECT_TRUE(same_bits(train(4, of), first)) << "stage " << stage << ", placed " << placed;
     }
+    kind of;
+    of.stage = 3;
+    of.placed = placed;
+    of.secondary_group = 2;
+    EXPECT_TRUE(same_bits(train(4, of), first)) << "secondary, placed " << placed;
   }
 }
 

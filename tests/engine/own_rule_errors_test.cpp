@@ -114,6 +114,9 @@ TEST(own_rule_steps, that_throw_break_the_optimizer_and_peers_are_told) {
               static_cast<void>(optimizer.step(0.1F, update));
             } catch (const refusal&) {
               EXPECT_THROW(static_cast<void>(optimizer.step(0.1F, odd_rule)), refusal);
+              EXPECT_THROW(static_cast<void>(optimizer.last_step()), refusal);
+              EXPECT_THROW(static_cast<void>(optimizer.parameters_digest()), refusal);
+              EXPECT_THROW(static_cast<void>(optimizer.full_parameters()), refusal);
               EXPECT_THROW(optimizer.begin_micro_batch(), refusal);
               EXPECT_THROW(static_cast<void>(optimizer.gather(0)), refusal);
               throw;

@@ -35,24 +35,24 @@ const named_factory all_rules[] = {
      }},
 };
 
-class torch_rule
-    : public testing::TestWithParam<std::tuple<named_factory, int>> {};
+class torch_rule : public testing::TestWithParam<std::tuple<named_factory, int>> {};
 
 TEST_P(torch_rule, ends_with_the_bits_of_the_unwrapped_one_at_one_rank) {
   const auto& [rule, stage] = GetParam();
   const tensors plain = train_plain(make_layers(), rule.make, 50);
   EXPECT_GT(largest_difference(plain, copies(*make_layers())), 1e-2);
-  EXPECT_EQ(largest_difference(train_wrapped(1, make_layers, at_stage(stage), rule.make, 50), plain),
-            0.0);
+  EXPECT_EQ(
+      largest_difference(train_wrapped(1, make_layers, at_stage(stage), rule.make, 50), plain),
+      0.0);
 }
 
 TEST_P(torch_rule, ends_within_rounding_of_it_at_several_ranks) {
   const auto& [rule, stage] = GetParam();
   const tensors plain = train_plain(make_layers(), rule.make, 50);
   for (const int ranks : {2, 3, 4}) {
-    EXPECT_LT(
-        largest_difference(train_wrapped(ranks, make_layers, at_stage(stage), rule.make, 50), plain),
-        1e-6)
+    EXPECT_LT(largest_difference(train_wrapped(ranks, make_layers, at_stage(stage), rule.make, 50),
+                                 plain),
+              1e-6)
         << ranks;
   }
 }
@@ -161,9 +161,9 @@ TEST_P(torch_stage, gradients_are_clipped_to_a_global_norm) {
       o.step();
     }
   };
-  EXPECT_LT(largest_difference(at_one_rank(GetParam(), {}, sgd(0.5, 0, 0), step_by_step),
-                               copies(*model)),
-            1e-6);
+  EXPECT_LT(
+      largest_difference(at_one_rank(GetParam(), {}, sgd(0.5, 0, 0), step_by_step), copies(*model)),
+      1e-6);
   zero::torch::options how;
   how.config.clip_norm = 0.05;
   const auto always = [](torch::nn::Sequential& m, wrapped& o) {
@@ -267,16 +267,15 @@ TEST_P(torch_stage, groups_are_made_of_names_and_shapes) {
   }
   on_ranks(2, [&](zero_ranks* reach, int rank) {
     auto model = make_layers();
-    const auto o = zero::torch::wrap(*model, at_stage(GetParam()), reach,
-                                     [&](const std::vector<zero::torch::shard>& shards) {
-                                       tensors a, b;
-                                       for (const auto& s : shards) {
-                                         EXPECT_EQ(s.sizes.size() > 1,
-                                                   s.parameter.find("weight") != std::string::npos);
-                                         (s.sizes.size() > 1 ? a : b).push_back(s.values);
-                                       }
-                                       return with_groups(a, b);
-                                     });
+    const auto o = zero::torch::wrap(
+        *model, at_stage(GetParam()), reach, [&](const std::vector<zero::torch::shard>& shards) {
+          tensors a, b;
+          for (const auto& s : shards) {
+            EXPECT_EQ(s.sizes.size() > 1, s.parameter.find("weight") != std::string::npos);
+            (s.sizes.size() > 1 ? a : b).push_back(s.values);
+          }
+          return with_groups(a, b);
+        });
     for (int step = 0; step < 6; ++step) {
       loss_of(model, step, {rank, 2}).backward();
       o->step();
@@ -310,9 +309,9 @@ TEST_P(torch_stage, a_gradient_that_is_not_finite_changes_nothing) {
     EXPECT_FALSE(o.step());
     EXPECT_EQ(o.last_step().skipped, 1);
   };
-  EXPECT_EQ(largest_difference(at_one_rank(GetParam(), {}, adamw(0.1), train),
-                               copies(*make_layers())),
-            0.0);
+  EXPECT_EQ(
+      largest_difference(at_one_rank(GetParam(), {}, adamw(0.1), train), copies(*make_layers())),
+      0.0);
 }
 
 TEST_P(torch_stage, what_the_inner_optimizer_throws_comes_out) {

@@ -47,8 +47,8 @@ int main(int count, char** words) {
   torch::manual_seed(1);
   const sizes of;
   Gpt model(of);
-  auto optimizer = std::make_unique<torch::optim::AdamW>(model->parameters(),
-                                                         torch::optim::AdamWOptions(3e-3));
+  auto optimizer =
+      std::make_unique<torch::optim::AdamW>(model->parameters(), torch::optim::AdamWOptions(3e-3));
   for (int step = 0; step < steps; ++step) {
     const auto [x, y] = batch_of(text, step, 0, batch, of.context);
     const auto logits = model->forward(x);

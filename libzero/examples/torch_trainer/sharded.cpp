@@ -4,10 +4,10 @@
 
 #include "block.hpp"
 
+#include <zero/torch.hpp>
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adamw.h>
 #include <torch/utils.h>
-#include <zero/torch.hpp>
 
 #include <cstdio>
 #include <cstdlib>

@@ -168,7 +168,7 @@ class optimizer {
     module_->expect_no_fault();
   }
   bool end_step(bool applied) {
-    module_->gradients_gone();
+    module_->stepped();
     if (applied) module_->parameters_changed();
     return applied;
   }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace zero::torch {
 
@@ -14,6 +15,9 @@ struct options {
   zero_config config;  // rule, own_states and device are set by wrap()
   // Which modules are gathered and released by themselves at stage 3.
   block_function is_block = lies_in_container;
+  // Names of units in the order in which one forward uses them, as often as it does; empty: once
+  // each, as they were registered. Other orders are served, but not ahead of their use.
+  std::vector<std::string> forward_order;
   // Whether children of nn::Sequential need no line of their own. They must take one tensor and
   // return one; Sequential::at and ptr give something else than the child then.
   bool enter_sequentials = true;

@@ -21,6 +21,8 @@ class passage_listener {
  public:
   virtual void backward_enters(int scope) = 0;
   virtual void backward_leaves(int scope) = 0;
+  // A graph has gone whose backward never came to the unit.
+  virtual void backward_dropped(int scope) noexcept = 0;
   virtual void gradient_arrives(std::size_t parameter) = 0;
 
  protected:
@@ -36,7 +38,17 @@ class passage_node final : public ::torch::autograd::Node {
                ::torch::autograd::edge_list edges)
       : Node(std::move(edges)), listener_(std::move(listener)), scope_(scope), end_(end) {}
 
+  passage_node(const passage_node&) = delete;
+  passage_node& operator=(const passage_node&) = delete;
+  ~passage_node() override {
+    if (reached_ || end_ != passage_end::outputs) return;
+    if (const std::shared_ptr<passage_listener> listener = listener_.lock()) {
+      listener->backward_dropped(scope_);
+    }
+  }
+
   ::torch::autograd::variable_list apply(::torch::autograd::variable_list&& gradients) override {
+    reached_ = true;
     if (const std::shared_ptr<passage_listener> listener = listener_.lock()) {
       end_ == passage_end::outputs ? listener->backward_enters(scope_)
                                    : listener->backward_leaves(scope_);
@@ -48,6 +60,7 @@ class passage_node final : public ::torch::autograd::Node {
   std::weak_ptr<passage_listener> listener_;
   int scope_;
   passage_end end_;
+  bool reached_ = false;
 };
 
 // Puts one node behind all of `tensors` that have gradients, in place: same storage, same version.

@@ -64,6 +64,7 @@ class sharded_module final : public passage_listener,
   // ---- backward, called by autograd ----
   void backward_enters(int scope) override;
   void backward_leaves(int scope) override;
+  void backward_dropped(int scope) noexcept override;
   void gradient_arrives(std::size_t parameter) override;
 
   // ---- around a step ----
@@ -73,7 +74,8 @@ class sharded_module final : public passage_listener,
   bool settle();
   // Whether gradients were made since the last step.
   [[nodiscard]] bool has_gradients() const noexcept { return has_gradients_; }
-  void gradients_gone() noexcept { has_gradients_ = false; }
+  // After a step: gradients are gone, and no forward of before has a backward.
+  void stepped() noexcept;
   // Throws what a call that could not throw has met.
   void expect_no_fault();
   // After a step that changed parameters.
@@ -106,9 +108,10 @@ class sharded_module final : public passage_listener,
   };
 
   sharded_module(::torch::nn::Module& module, const options& how);
+  void set_prefetch();
   void own_storages();
   void attach();
-  void set_forward_order();
+  void set_forward_order(const options& how);
   void send_values();
   void take_over();
   void listen();
@@ -128,10 +131,12 @@ class sharded_module final : public passage_listener,
   void fill_parameter(std::size_t index, void* memory);
   void bring_up_to_date(int index);
   void forget_own(int index);
+  void enter_unit(int index);
   void leave_unit(int index) noexcept;
+  void expect_gradients(int index);
   void begin_backward(int index);
   void end_backward(int index);
-  void take_gradient(std::size_t parameter);
+  void take_gradient(std::size_t parameter, bool first);
   void adopt(std::size_t parameter);
   void stop_listening() noexcept;
   void keep(std::size_t parameter);

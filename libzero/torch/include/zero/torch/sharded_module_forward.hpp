@@ -96,28 +96,33 @@ inline void sharded_module::forget_own(int index) {
   for (const std::size_t i : unit(index).parameters) tensors_[i].own.clear();
 }
 
+inline void sharded_module::enter_unit(int index) {
+  unit_state& u = unit(index);
+  if (u.held++ > 0 || u.in_backward || u.unpassed) return;
+  const zero_status status = zero_forward_begin(z_, index, stream());
+  if (status != ZERO_OK) --u.held;
+  expect(z_, status);
+  try {
+    forget_own(index);
+    fill(index);
+  } catch (...) {
+    leave_unit(index);
+    throw;
+  }
+}
+
 inline void sharded_module::enter(int scope) {
   if (!comes_and_goes()) return;
   expect_no_fault();
   begin_kind();
-  std::size_t entered = 0;
-  try {
-    for (const int index : units_in(scope)) {
-      unit_state& u = unit(index);
-      if (u.held == 0 && !u.in_backward && !u.unpassed) {
-        expect(z_, zero_forward_begin(z_, index, stream()));
-        forget_own(index);
-        fill(index);
-      }
-      ++u.held;
-      ++entered;
+  const std::vector<int>& units = units_in(scope);
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    try {
+      enter_unit(units[i]);
+    } catch (...) {
+      while (i-- > 0) leave_unit(units[i]);
+      throw;
     }
-  } catch (...) {
-    for (const int index : units_in(scope)) {
-      if (entered-- == 0) break;
-      leave_unit(index);
-    }
-    throw;
   }
 }
 
@@ -158,6 +163,11 @@ inline void sharded_module::micro_batch(int index, int count) {
   micro_batch_ = index;
   micro_batches_ = count;
   evaluating_ = false;
+}
+
+inline void sharded_module::stepped() noexcept {
+  has_gradients_ = false;
+  for (unit_state& u : units_) u.backwards_due = 0;
 }
 
 // Autograd refuses a backward through values that are gone, as after an in-place update.

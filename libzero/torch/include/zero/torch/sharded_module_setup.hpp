@@ -34,7 +34,7 @@ inline std::shared_ptr<sharded_module> sharded_module::make(::torch::nn::Module&
   const zero_status status = zero_create(&made->config_, ranks, &made->z_, &why);
   if (status != ZERO_OK) throw failure(status, why.text);
   made->attach();
-  made->set_forward_order();
+  made->set_forward_order(how);
   expect(made->z_, zero_commit(made->z_));
   made->send_values();
   made->take_over();
@@ -61,9 +61,19 @@ inline sharded_module::sharded_module(::torch::nn::Module& module, const options
   config_.rule = ZERO_OWN_RULE;
   config_.own_states = 0;
   config_.device = device_.is_cuda() ? std::max<int>(device_.index(), 0) : -1;
-  // The tensors are always there, so their addresses must be.
-  if (!comes_and_goes()) config_.stable_addresses = 1;
+  config_.stable_addresses = 0;  // tensors are told where their memory is, each time
+  set_prefetch();
   own_storages();
+}
+
+// What is gathered ahead counts units; a block may be several, with those it shares tensors with
+// and the root between it and the next. They must be there together.
+inline void sharded_module::set_prefetch() {
+  std::size_t most = 1;
+  for (const std::vector<int>& units : found_.scopes) most = std::max(most, units.size());
+  if (found_.scopes.size() > 1) most += units_in(0).size();
+  const auto each = static_cast<int32_t>(most);
+  config_.prefetch = std::max(config_.prefetch * each, each - 1);
 }
 
 // Contiguous, and alone in its storage from the first byte to the last.
@@ -99,15 +109,25 @@ inline void sharded_module::attach() {
   }
 }
 
-// The root is in use before, between and after all others, so it stands between them.
-inline void sharded_module::set_forward_order() {
-  std::vector<int32_t> order;
-  const bool root = found_.names.front().empty();
-  for (std::size_t u = root ? 1 : 0; u < units_.size(); ++u) {
-    if (root) order.push_back(0);
-    order.push_back(static_cast<int32_t>(u));
+// The root is in use before, between and after all others, so it stands between them; units of
+// tensors that a unit shares are in use with it.
+inline void sharded_module::set_forward_order(const options& how) {
+  std::vector<int> scopes;
+  for (const std::string& name : how.forward_order) {
+    const auto found = std::find(found_.scope_names.begin(), found_.scope_names.end(), name);
+    if (found == found_.scope_names.end()) {
+      throw std::invalid_argument("options.forward_order: no unit is called '" + name + "'");
+    }
+    scopes.push_back(static_cast<int>(found - found_.scope_names.begin()));
   }
-  if (root) order.push_back(0);
+  for (int scope = 1; scope < static_cast<int>(found_.scopes.size()); ++scope) {
+    if (how.forward_order.empty()) scopes.push_back(scope);
+  }
+  std::vector<int32_t> order(units_in(0).begin(), units_in(0).end());
+  for (const int scope : scopes) {
+    order.insert(order.end(), units_in(scope).begin(), units_in(scope).end());
+    order.insert(order.end(), units_in(0).begin(), units_in(0).end());
+  }
   expect(z_, zero_forward_order(z_, order.data(), order.size()));
 }
 

@@ -38,12 +38,13 @@ struct found_parameter {
 };
 
 struct found_units {
-  std::vector<std::string> names;           // of units, in registration order; "" is the root
+  std::vector<std::string> names;           // of units, in registration order
   std::vector<found_parameter> parameters;  // each tensor once
   // What a module's own tensors lie in: scopes[scope] are units, the module's own and those of
   // tensors that it shares.
   std::unordered_map<const ::torch::nn::Module*, int> scope_of;
-  std::vector<std::vector<int>> scopes;
+  std::vector<std::vector<int>> scopes;  // the root's is the first
+  std::vector<std::string> scope_names;
 };
 
 class unit_finder {
@@ -70,6 +71,7 @@ class unit_finder {
       const int unit = dense[at(owner)];
       if (std::find(units.begin(), units.end(), unit) == units.end()) units.push_back(unit);
     }
+    found_.scope_names = std::move(names_);
     return std::move(found_);
   }
 
