@@ -33,6 +33,8 @@ class GptTest : public testing::Test {
     gpt_batch(&m_, tokens_.data(), targets_.data(), sequence * sequences);
   }
 
+  ~GptTest() override { gpt_free(&m_); }
+
   double forward() {
     gpt_embed(&m_);
     for (int l = 0; l < layers; ++l) gpt_layer(&m_, l);

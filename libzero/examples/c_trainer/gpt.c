@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -38,6 +39,11 @@ struct gpt gpt_plan(int layers, int channels, int heads, int sequence, int seque
   m.wide = m.narrow + c * rows;
   m.wide2 = m.wide + 4 * c * rows;
   return m;
+}
+
+void gpt_free(struct gpt* m) {
+  free(m->values[0].in); /* the first of all values */
+  free(m->values);
 }
 
 void gpt_use(struct gpt* m, float* parameters, float* gradients) {

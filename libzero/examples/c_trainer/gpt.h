@@ -43,6 +43,8 @@ struct gpt {
 
 /* Sizes and values for batches of up to `sequences`. Ends the program where memory ends. */
 struct gpt gpt_plan(int layers, int channels, int heads, int sequence, int sequences);
+/* Not the two buffers, which are the caller's. */
+void gpt_free(struct gpt* m);
 /* Points every tensor into the two buffers. */
 void gpt_use(struct gpt* m, float* parameters, float* gradients);
 void gpt_initialise(struct gpt* m, unsigned seed);

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
     if (rank == 0) printf("step %d loss %.17g\n", step + 1, loss);
   }
   print_peak(rank);
+  gpt_free(&m);
   zero_close(z);
   return 0;
 }
