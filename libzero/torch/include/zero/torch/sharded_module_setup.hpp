@@ -38,7 +38,7 @@ inline std::shared_ptr<sharded_module> sharded_module::make(::torch::nn::Module&
   expect(made->z_, zero_commit(made->z_));
   made->send_values();
   made->take_over();
-  made->listen();
+  for (std::size_t i = 0; i < made->tensors_.size(); ++i) made->listen_to(i);
   return made;
 }
 
@@ -156,15 +156,15 @@ inline void sharded_module::take_over() {
   }
 }
 
-inline void sharded_module::listen() {
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const at::Tensor& tensor = found_.parameters[i].tensor;
-    if (!tensor.requires_grad()) continue;
-    tensor.mutable_grad() = at::Tensor();
-    tensors_[i].accumulator = ::torch::autograd::impl::grad_accumulator(tensor);
-    tensors_[i].hook =
-        tensors_[i].accumulator->add_post_hook(std::make_unique<arrival_hook>(weak_from_this(), i));
-  }
+inline void sharded_module::listen_to(std::size_t parameter) {
+  const at::Tensor& tensor = found_.parameters[parameter].tensor;
+  tensor_state& t = tensors_[parameter];
+  if (!tensor.requires_grad()) return;
+  if (t.accumulator) t.accumulator->del_post_hook(t.hook);
+  tensor.mutable_grad() = at::Tensor();
+  t.accumulator = ::torch::autograd::impl::grad_accumulator(tensor);
+  t.hook =
+      t.accumulator->add_post_hook(std::make_unique<arrival_hook>(weak_from_this(), parameter));
 }
 
 inline void sharded_module::stop_listening() noexcept {
