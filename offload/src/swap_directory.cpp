@@ -9,8 +9,11 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace zero::offload {
 namespace {
@@ -53,6 +56,13 @@ std::string random_name() {
 }
 
 }  // namespace
+
+std::string default_swap_directory() {
+  const char* const chosen = std::getenv("TMPDIR");
+  if (chosen != nullptr && *chosen != '\0') return chosen;
+  std::error_code absent;
+  return std::filesystem::is_directory("/var/tmp", absent) ? "/var/tmp" : "/tmp";
+}
 
 descriptor open_swap_directory(const std::string& given) {
   if (given.empty()) refuse(given, "has no name");

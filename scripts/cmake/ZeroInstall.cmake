@@ -15,15 +15,10 @@ if(TARGET zero_command)
   install(TARGETS zero_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 endif()
 
-# Rooms, and in ZERO_HEADER_DIRS what a client compiles and no library has in it.
-get_property(header_dirs GLOBAL PROPERTY ZERO_HEADER_DIRS)
 get_property(rooms GLOBAL PROPERTY ZERO_ROOMS)
 foreach(room IN LISTS rooms)
   get_target_property(dir zero_${room} SOURCE_DIR)
-  list(APPEND header_dirs ${dir}/include)
-endforeach()
-foreach(dir IN LISTS header_dirs)
-  install(DIRECTORY ${dir}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
+  install(DIRECTORY ${dir}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
 endforeach()
 
 # ---- what a static library hands on to whoever links it; a shared one has it already -------------
@@ -100,7 +95,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/libzeroConfig.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/libzeroConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/libzeroConfig.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/FindNCCL.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/FindNCCL.cmake ${CMAKE_CURRENT_LIST_DIR}/ZeroTorch.cmake
               ${PROJECT_BINARY_DIR}/libzeroConfigVersion.cmake
         DESTINATION ${package_dir} COMPONENT dev)
 

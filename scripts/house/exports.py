@@ -2,6 +2,8 @@
 
 import re
 
+from .tree import LIBRARY
+
 PUSH = "#pragma GCC visibility push(default)"
 POP = "#pragma GCC visibility pop"
 
@@ -48,7 +50,7 @@ def unmarked_functions(source):
 def check_exports(tree):
     """Public headers mark what a shared library exports, around namespaces and before functions."""
     for source in tree.sources():
-        if not source.is_public:
+        if not source.is_public or source.room not in LIBRARY:
             continue
         unmarked = unmarked_functions if source.path.endswith(".h") else unmarked_namespaces
         for line, text in unmarked(source):

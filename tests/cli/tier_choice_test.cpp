@@ -210,11 +210,11 @@ TEST_F(Tiers, ABudgetThatIsTooSmallNamesTheSmallest) {
 }
 
 TEST_F(Tiers, SwapFilesLieInAFolderOfOnesOwn) {
-  EXPECT_EQ(default_nvme_path(), folder_.string());
+  EXPECT_EQ(offload::default_swap_directory(), folder_.string());
   setenv("TMPDIR", "", 1);
-  EXPECT_NE(default_nvme_path(), "");
+  EXPECT_NE(offload::default_swap_directory(), "");
   unsetenv("TMPDIR");
-  EXPECT_TRUE(fs::is_directory(default_nvme_path()));
+  EXPECT_TRUE(fs::is_directory(offload::default_swap_directory()));
   setenv("TMPDIR", folder_.c_str(), 1);
 
   fs::create_directory(folder_ / "own");

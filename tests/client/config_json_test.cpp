@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace zero::test {
 namespace {
 
@@ -91,6 +93,37 @@ TEST(config_json, auto_and_null_are_accepted_everywhere) {
     }
     EXPECT_EQ(of_json(text).status, ZERO_OK) << of_json(text).why;
   }
+}
+
+// Whatever a text is made into, it is taken or refused, and what is refused changes nothing.
+TEST(config_json, texts_with_faults_are_taken_or_refused) {
+  std::mt19937 random(7);
+  const std::string original = customary;
+  const std::string letters = "{}[]\",:0123456789.eE+-tfn \\x\xff\n";
+  int refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text = original;
+    for (unsigned faults = 1 + random() % 3; faults > 0; --faults) {
+      const std::size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = letters[random() % letters.size()];
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 9);
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), random() % 40));
+      }
+    }
+    const taken got = of_json(text);
+    if (got.status == ZERO_OK) continue;
+    ++refused;
+    ASSERT_EQ(got.status, ZERO_INVALID) << text << got.why;
+    ASSERT_FALSE(got.why.empty()) << text;
+    ASSERT_TRUE(same(got.config, defaults())) << text;
+  }
+  EXPECT_GT(refused, 1000);
 }
 
 TEST(config_json, optimizers) {

@@ -10,6 +10,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
 
 namespace zero::test {
@@ -104,6 +105,24 @@ TEST(config_settled, micro_batches_follow_from_batches_and_ranks) {
   EXPECT_EQ(why(&config, 1),
             "accumulate: 0 is not accepted; expected 1 or more, or batch and micro_batch beside "
             "it");
+}
+
+TEST(config_settled, a_disk_has_a_directory) {
+  const char* const before = std::getenv("TMPDIR");
+  const std::string kept = before == nullptr ? "" : before;
+  zero_config config = defaults();
+  config.optimizer_tier = ZERO_ON_DISK;
+  ASSERT_EQ(setenv("TMPDIR", "/of the user", 1), 0);
+  EXPECT_STREQ(client::settled(&config, 1).disk_path, "/of the user");
+  ASSERT_EQ(setenv("TMPDIR", std::string(1024, 'x').c_str(), 1), 0);
+  EXPECT_EQ(why(&config, 1).rfind("TMPDIR: ", 0), 0U);
+  std::strcpy(config.disk_path, "/said");
+  EXPECT_STREQ(client::settled(&config, 1).disk_path, "/said");
+  ASSERT_EQ(unsetenv("TMPDIR"), 0);
+  config.disk_path[0] = '\0';
+  const std::string usual = client::settled(&config, 1).disk_path;
+  EXPECT_TRUE(usual == "/var/tmp" || usual == "/tmp") << usual;
+  if (before != nullptr) setenv("TMPDIR", kept.c_str(), 1);
 }
 
 TEST(config_settled, an_older_struct_has_defaults_for_the_rest) {

@@ -305,6 +305,27 @@ void run_clients(int ranks, const std::function<void(zero_ranks&)>& body) {
   }
 }
 
+void with_clients(int ranks, const flat_run& run, const client_body& body) {
+  run_clients(ranks, [&](zero_ranks& own) {
+    const std::unique_ptr<zero_optimizer, zero_status (*)(zero_optimizer*)> z(
+        create(own, config_of(run)), zero_close);
+    flat_model model(z.get(), run, own.communicator->rank());
+    body(z.get(), model, own.communicator->rank());
+  });
+}
+
+double train_step(zero_optimizer* z, flat_model& model, int step, double rate) {
+  double loss = model.forward_backward(step, 0);
+  expect_ok(z, zero_step(z, rate, &loss));
+  return loss;
+}
+
+std::string digest_of(zero_optimizer* z) {
+  char hex[33] = {};
+  expect_ok(z, zero_digest(z, hex));
+  return hex;
+}
+
 std::vector<flat_result> train_everywhere(int ranks, const flat_run& run) {
   std::vector<flat_result> results(static_cast<std::size_t>(ranks));
   run_clients(ranks, [&](zero_ranks& own) {

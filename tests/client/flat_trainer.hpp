@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace zero::testing {
@@ -108,6 +109,13 @@ class flat_model {
   std::vector<float> down_;  // gradient of the hidden at hand
   std::vector<float> input_;
 };
+
+// `body` on every rank with a handle that is committed and closed afterwards.
+using client_body = std::function<void(zero_optimizer*, flat_model&, int)>;
+void with_clients(int ranks, const flat_run& run, const client_body& body);
+// One ordinary step; its loss.
+double train_step(zero_optimizer* z, flat_model& model, int step, double rate = 0.01);
+[[nodiscard]] std::string digest_of(zero_optimizer* z);
 
 // The input and the target of a rank's micro-batch.
 [[nodiscard]] double input_value(int rank, int step, int micro, int element);

@@ -26,10 +26,11 @@ class rank_means final : public collectives::transport {
   void all_to_all(const void* in, void* out, std::size_t bytes_of_piece) override {
     check(all_->all_to_all(rank_, in, out, bytes_of_piece), "all_to_all");
   }
-  bool broadcast(void* bytes, std::size_t count, int root) override {
-    if (has_broadcast_) check(all_->broadcast(rank_, bytes, count, root), "broadcast");
-    return has_broadcast_;
+  void broadcast(void* bytes, std::size_t count, int root) override {
+    if (!has_broadcast_) throw std::runtime_error("there is no broadcast");
+    check(all_->broadcast(rank_, bytes, count, root), "broadcast");
   }
+  [[nodiscard]] bool has_broadcast() const noexcept override { return has_broadcast_; }
 
  private:
   static void check(bool worked, const char* function) {

@@ -295,6 +295,27 @@ TEST(transport, that_brings_something_else_is_found_out_at_the_start_by_all) {
   }
 }
 
+TEST(transport, a_broadcast_that_only_some_have_is_found_out_at_the_start_by_all) {
+  const auto all = std::make_shared<thread_transport>(3);
+  std::vector<std::exception_ptr> errors(3);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 3; ++rank) {
+    threads.emplace_back([&, rank] {
+      try {
+        static_cast<void>(collectives::make_transport(
+            std::make_shared<rank_means>(all, rank, rank != 2), {rank, 3}));
+      } catch (...) {
+        errors[static_cast<std::size_t>(rank)] = std::current_exception();
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (const std::size_t r : {0, 1}) {
+    expect(errors[r], error_class::desync, {static_cast<int>(r)}, "which has no broadcast");
+  }
+  expect(errors[2], error_class::desync, {2}, "which has a broadcast");
+}
+
 TEST(transport, refuses_ranks_that_cannot_be) {
   const auto make = [](world w) {
     const auto all = std::make_shared<thread_transport>(1);

@@ -4,6 +4,7 @@
 #   run.sh cmake      BUILD_DIR static|shared   find_package(libzero) from there, build, run
 #   run.sh pkgconfig  BUILD_DIR static|shared   the same with pkg-config and bare compilers
 #   run.sh c_only     BUILD_DIR     a project without C++, both kinds
+#   run.sh torch      BUILD_DIR     a project with LibTorch
 #   run.sh components BUILD_DIR     what find_package says about components
 # BUILD_DIR is a configured and built tree. What is written lies under BUILD_DIR/consumer, or under
 # CONSUMER_DIR, whose folder `installed there` may have come from elsewhere.
@@ -40,8 +41,9 @@ readme_program() {
 
 # check_kind PROGRAM: it needs libzero.so if and only if that is what was asked for.
 check_kind() {
-  local needed=static
-  if objdump -p "$1" | grep -q 'NEEDED *libzero\.so\.0$'; then needed=shared; fi
+  local needed=static libraries
+  libraries=$(objdump -p "$1")
+  if grep -q 'NEEDED *libzero\.so\.0$' <<<"$libraries"; then needed=shared; fi
   [ $needed = "$kind" ] || fail "$1 was linked with the $needed library"
 }
 
@@ -93,11 +95,21 @@ build_c_only() {
   done
 }
 
+build_with_torch() {
+  rm -rf "$work/torch"
+  cmake -S "$here/torch" -B "$work/torch" -G "$(cached CMAKE_GENERATOR)" \
+    -DCMAKE_PREFIX_PATH="$prefix" -DZERO_TORCH_ROOT="$(cached ZERO_TORCH_ROOT)" \
+    -DTorch_DIR="$(cached Torch_DIR)"
+  cmake --build "$work/torch"
+  "$work/torch/torch_client"
+}
+
 ask_for_components() {
   local built_in=${BUILT_IN:?what is to be there}
   rm -rf "$work/components"
   cmake -S "$here/components" -B "$work/components" -G "$(cached CMAKE_GENERATOR)" \
-    -DCMAKE_PREFIX_PATH="$prefix" -DBUILT_IN="$built_in"
+    -DCMAKE_PREFIX_PATH="$prefix" -DBUILT_IN="$built_in" \
+    -DZERO_TORCH_ROOT="$(cached ZERO_TORCH_ROOT)" -DTorch_DIR="$(cached Torch_DIR)"
 }
 
 case $action in
@@ -105,6 +117,7 @@ case $action in
   cmake) build_with_cmake ;;
   pkgconfig) build_with_pkgconfig ;;
   c_only) build_c_only ;;
+  torch) build_with_torch ;;
   components) ask_for_components ;;
   *) fail "unknown action" ;;
 esac

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zero::testing {
@@ -156,7 +157,18 @@ TEST(between_steps, a_visit_that_throws_while_it_writes_breaks_the_optimizer) {
             throw;
           }
         });
-        for (const auto& error : errors) EXPECT_NE(error, nullptr);
+        for (int rank = 0; rank < world; ++rank) {
+          ASSERT_NE(errors[static_cast<std::size_t>(rank)], nullptr);
+          try {
+            std::rethrow_exception(errors[static_cast<std::size_t>(rank)]);
+          } catch (const error& told) {
+            EXPECT_LT(rank, world - 1);
+            const std::string who = "rank " + std::to_string(world - 1) + " threw";
+            EXPECT_NE(std::string(told.what()).find(who), std::string::npos) << told.what();
+          } catch (const refusal&) {
+            EXPECT_EQ(rank, world - 1);
+          }
+        }
       }
     }
   }
@@ -164,16 +176,25 @@ TEST(between_steps, a_visit_that_throws_while_it_writes_breaks_the_optimizer) {
 
 // Whose host runs ahead of what it queues: visits, swaps and streams between the odd rule's steps.
 TEST(between_steps, a_device_does_the_same) {
+  // Of everything but the optimizer, and of that: what is then worked on in blocks of the device.
+  const std::pair<tier, tier> rests[] = {{tier::device, tier::device},
+                                         {tier::host, tier::host},
+                                         {tier::disk, tier::disk},
+                                         {tier::host, tier::device},
+                                         {tier::disk, tier::device}};
   for (const dtype type : {dtype::fp32, dtype::bf16}) {
     toy_run run = base_run(type);
     run.steps = 2;
+    run.wide = 13;  // many more cells than blocks
     const plain_result right = train_plain(run, 2);
     run.options.own_states = odd_states;
     run.options.extra_states = 1;
     for (const char* policy : {"0", "1", "2", "3"}) {
-      for (const tier where : {tier::device, tier::host, tier::disk}) {
+      for (const auto& [where, states] : rests) {
         SCOPED_TRACE(std::string("stage ") + policy + ", " + name_of(where));
         rest_on(run, where, policy);
+        run.options.tiers.depth = 2;
+        if (states == tier::device) run.options.tiers.optimizer = tier::device;
         run_ranks(2, [&](collectives::communicator& ranks) {
           queued_stream lane(static_cast<std::uint64_t>(ranks.rank()) + 5, 200);
           const auto work = make_queued_processor(lane);
@@ -190,6 +211,11 @@ TEST(between_steps, a_device_does_the_same) {
             optimizer.visit(access::write, on_lane([](const state_range& range) {
                               for (std::uint64_t i = 0; i < range.count; ++i) {
                                 range.states[odd_states][i] = range.master[i] + 1.0F;
+                              }
+                            }));
+            optimizer.visit(access::read, on_lane([](const state_range& range) {
+                              for (std::uint64_t i = 0; i < range.count; ++i) {
+                                ASSERT_EQ(range.states[odd_states][i], range.master[i] + 1.0F);
                               }
                             }));
             optimizer.swap_with_state(odd_states);

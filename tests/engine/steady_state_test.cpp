@@ -37,7 +37,8 @@ void operator delete[](void* block, std::size_t) noexcept { std::free(block); }
 namespace zero::testing {
 namespace {
 
-void one_step(sharded_optimizer& optimizer, int micro_batches) {
+void one_step(sharded_optimizer& optimizer, int micro_batches,
+              const range_function* rule = nullptr) {
   for (int micro = 0; micro < micro_batches; ++micro) {
     optimizer.begin_micro_batch();
     for (const int unit : {0, 1, 2, 3}) static_cast<void>(optimizer.gather(unit));
@@ -47,7 +48,15 @@ void one_step(sharded_optimizer& optimizer, int micro_batches) {
       optimizer.reduce(unit);
     }
   }
-  optimizer.step(0.01F);
+  if (rule == nullptr) {
+    optimizer.step(0.01F);
+  } else {
+    static_cast<void>(optimizer.gradient_norm());
+    optimizer.step(0.01F, *rule);
+    optimizer.visit(access::read, *rule);
+    optimizer.visit(access::write, *rule);
+    optimizer.swap_with_state(1);
+  }
 }
 
 TEST(steady_state, allocates_nothing) {
@@ -66,6 +75,31 @@ TEST(steady_state, allocates_nothing) {
         ranks.barrier().wait();
         const std::uint64_t before = allocations.load();
         for (int step = 0; step < 5; ++step) one_step(optimizer, 2);
+        const std::uint64_t after = allocations.load();
+        ranks.barrier().wait();
+        EXPECT_EQ(after - before, 0U) << row;
+      });
+    }
+  }
+}
+
+TEST(steady_state, of_an_own_rule_allocates_nothing) {
+  for (const std::string& row : partition::policy_names()) {
+    for (const auto rests : {partition::tier::device, partition::tier::host}) {
+      run_ranks(4, [&](collectives::communicator& ranks) {
+        engine_options options;
+        options.policy = partition::policy_of_name(row, 2);
+        options.groups.resize(2);
+        options.own_states = 1;
+        options.extra_states = 1;
+        options.tiers.optimizer = rests;
+        options.tiers.cell_elements = 2048;
+        sharded_optimizer optimizer(ranks, toy_model(dtype::bf16, 7), options);
+        const range_function rule = [](const state_range& range) { range.master[0] += 1.0F; };
+        one_step(optimizer, 1, &rule);
+        ranks.barrier().wait();
+        const std::uint64_t before = allocations.load();
+        for (int step = 0; step < 3; ++step) one_step(optimizer, 1, &rule);
         const std::uint64_t after = allocations.load();
         ranks.barrier().wait();
         EXPECT_EQ(after - before, 0U) << row;

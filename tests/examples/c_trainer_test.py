@@ -118,6 +118,19 @@ class TrainingTest(unittest.TestCase):
             with self.subTest(offload=tier):
                 self.assertEqual(self.run_ranks(3, 3, arguments, settings), plain)
 
+    def test_a_disk_nobody_named_is_that_of_temporary_files(self):
+        arguments = [*SMALL, "--steps", "5"]
+        nvme = {"LIBZERO_OFFLOAD_OPTIMIZER": "nvme"}
+        expected = self.run_ranks(3, 2, arguments, {})
+        for chosen in ("", str(self.folder)):
+            with self.subTest(TMPDIR=chosen):
+                result = self.run_ranks(3, 2, arguments, {**nvme, "TMPDIR": chosen})
+                self.assertEqual(result, expected)
+        ran = start([BIN / "c_trainer_stage3", *arguments], 1,
+                    {"LIBZERO_STAGE": "3", "TMPDIR": str(self.folder / "absent"), **nvme})
+        self.assertNotEqual(ran.codes, [0])
+        self.assertIn(str(self.folder / "absent"), ran.errors[0])
+
     def test_clipped_sgd_from_a_file_in_deepspeeds_names(self):
         """Adam hides a gradient of the wrong scale; this does not."""
         arguments = [*SMALL, "--steps", "100", "--learning-rate", "0.03"]
@@ -156,8 +169,17 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(ran.codes, [0], ran.errors)
         self.assert_near(ran.losses, self.run_twin(arguments))
 
+    @unittest.skipUnless((BIN / "zero").exists(), "the command zero is not built")
+    def test_ranks_of_zero_launch(self):
+        arguments = [*SMALL, "--steps", "10"]
+        ran = start([BIN / "zero", "launch", "-n", "3", "--", BIN / "c_trainer_stage3", *arguments],
+                    0, {"LIBZERO_STAGE": "3"})
+        self.assertEqual(ran.codes, [0], ran.errors)
+        losses = re.findall(r"^\[0\] step \d+ loss (\S+)$", ran.outputs[0], re.MULTILINE)
+        self.assertEqual(losses, self.run_ranks(3, 3, arguments, {})[0])
+
     def test_memory_of_ones_own_is_refused_where_the_stage_gives_it_back(self):
-        for program, stage, word in ((1, 2, "gradient"), (1, 3, "gradient"), (2, 3, "parameter")):
+        for program, stage, word in ((1, 2, "gradient"), (1, 3, "parameter"), (2, 3, "parameter")):
             with self.subTest(program=program, stage=stage):
                 ran = start([BIN / f"c_trainer_stage{program}", *SMALL], 1,
                             {"LIBZERO_STAGE": str(stage)})

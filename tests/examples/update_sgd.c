@@ -1,5 +1,6 @@
 /* In place of the C trainer's update: SGD with momentum, after clipping the gradient to a global
- * norm. Unlike Adam, it shows a gradient of the wrong scale. */
+ * norm as torch.nn.utils.clip_grad_norm_ does. Unlike Adam, it shows a gradient of the wrong scale.
+ */
 
 #include "trainer.h"
 
@@ -15,7 +16,7 @@ void update(float* parameters, float* gradients, size_t bytes, float learning_ra
   double squares = 0.0;
   for (size_t i = 0; i < count; ++i) squares += (double)gradients[i] * (double)gradients[i];
   const double norm = sqrt(squares);
-  const float factor = norm > most ? (float)(most / norm) : 1.0F;
+  const float factor = norm > most ? (float)(most / (norm + 1e-6)) : 1.0F;
   for (size_t i = 0; i < count; ++i) {
     buffer[i] = momentum * buffer[i] + factor * gradients[i];
     parameters[i] -= learning_rate * buffer[i];

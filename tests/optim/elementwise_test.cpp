@@ -116,6 +116,30 @@ TEST(accumulate, equals_the_reference_at_every_length) {
   });
 }
 
+TEST(scale, equals_the_reference_at_every_length) {
+  std::mt19937_64 random(4);
+  for_each_target([&] {
+    for (const dtype type : dtypes) {
+      for (std::size_t count = 0; count <= 103; ++count) {
+        elements vector(type, count, count % 5);
+        vector.fill([&] { return nasty_value(random); });
+        elements scalar = vector;
+        const float factor = count % 7 == 0 ? nasty_value(random) : 0.37F;
+        optim::scale(vector.span(), factor);
+        optim::scale_reference(scalar.span(), factor);
+        expect_same(vector, scalar);
+      }
+    }
+  });
+}
+
+TEST(scale, multiplies_in_fp32_and_rounds_once) {
+  bf16_t value = to_bf16(1.0F + 0x1p-7F);
+  const float factor = 1.0F + 0x1p-8F;  // not a bf16; the product is 1 + 3 * 2^-8 + 2^-15
+  optim::scale({&value, 1, dtype::bf16}, factor);
+  EXPECT_EQ(to_float(value), 1.0F + 0x1p-6F);
+}
+
 TEST(accumulate, adds_in_fp32_and_rounds_once) {
   // 1 + 2^-8 is a tie in bf16 and falls to even; 1 + 2^-8 + 2^-16 lies above it.
   bf16_t sum = to_bf16(1.0F);
@@ -237,6 +261,8 @@ TEST(elementwise_errors, counts_and_dtypes) {
                invalid_argument);
   EXPECT_THROW(optim::accumulate({in, 4, dtype::fp32}, {out, 3, dtype::fp32}), invalid_argument);
   EXPECT_THROW(optim::accumulate({in, 4, dtype::fp32}, {out, 4, dtype::byte}), invalid_argument);
+  EXPECT_THROW(optim::scale({out, 4, dtype::byte}, 1.0F), invalid_argument);
+  EXPECT_THROW(optim::scale_reference({out, 4, dtype::byte}, 1.0F), invalid_argument);
   EXPECT_THROW(optim::accumulate_reference({in, 2, dtype::fp32}, {out, 3, dtype::fp32}),
                invalid_argument);
   EXPECT_THROW(static_cast<void>(optim::sum_of_squares({in, 4, dtype::byte})), invalid_argument);

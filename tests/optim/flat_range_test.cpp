@@ -190,6 +190,26 @@ TEST(flat_passes, accumulate_equals_the_reference) {
   compare_pairs<detail::element_accumulate>(optim::accumulate_reference);
 }
 
+TEST(flat_passes, scale_equals_the_reference) {
+  std::mt19937_64 random(14);
+  for (const dtype type : dtypes) {
+    for (std::size_t count = 0; count <= 67; ++count) {
+      elements device(type, count, count % 5);
+      device.fill([&] { return nasty_value(random); });
+      elements expected = device;
+      detail::with_type(type, device.span().data, [&]<class T>(T* values) {
+        detail::flat_cutter cutter(count);
+        cutter.align(values, sizeof(T));
+        run_all(detail::element_scale<T>{values, 0.37F}, cutter.cut(),
+                grids[count % std::size(grids)]);
+      });
+      optim::scale_reference(expected.span(), 0.37F);
+      expect_same(device, expected);
+      if (::testing::Test::HasFatalFailure()) FAIL() << name_of(type) << count;
+    }
+  }
+}
+
 TEST(flat_passes, adopt_equals_the_host) {
   std::mt19937_64 random(13);
   for (const dtype in : dtypes) {

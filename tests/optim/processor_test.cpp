@@ -72,10 +72,38 @@ TEST_P(processors, an_update_that_is_not_to_be_writes_nothing) {
   expect_same(there, before);
 }
 
+// By a rule that clips a norm of 4 to 1 and divides by 2; by one that changes nothing; and not at
+// all, where the update is left out.
+TEST_P(processors, gradients_are_scaled_as_was_decided) {
+  std::mt19937_64 random(45);
+  for (const dtype type : dtypes) {
+    for (const std::size_t count : {0, 1, 5, 103, 4099}) {
+      for (int which = 0; which < 3; ++which) {
+        step_vote vote{64.0, 1e-3F, 1};
+        vote.leave_out = which == 2 ? 1 : 0;
+        const decision_rule rule{which == 1 ? 1.0 : 2.0, which == 1 ? 0.0 : 1.0};
+        const made_decision made(*worker_, *memory_, vote, rule, 6);
+        elements values(type, count, count % 3);
+        values.fill([&] { return nasty_value(random); });
+        elements expected = values;
+        mirror there(*worker_, *memory_, values);
+        worker_->scale(there.span(), made.decision());
+        there.fetch();
+        if (which == 0) {
+          optim::scale_reference(expected.span(), static_cast<float>(0.5 * (1.0 / (4.0 + 1e-6))));
+        }
+        expect_same(values, expected);
+      }
+    }
+  }
+}
+
 TEST_P(processors, decisions_equal_the_hosts) {
   const std::vector<std::vector<step_vote>> cases = {
       {{4.0, 1e-3F, 1}},
       {{4.0, 1e-3F, 1}, {0.1, 1e-3F, 1}, {1e-30, 1e-3F, 1}},
+      {{4.0, 1e-3F, 1, 7}, {0.1, 1e-3F, 1, 7}, {0.1, 1e-3F, 1, 8}},
+      {{4.0, 1e-3F, 1}, {0.1, 1e-3F, 1, 0, 1}},
       {{1e300, 1e-3F, 1}, {1e300, 1e-3F, 1}},
       {{1.0, 1e-3F, 1}, {1.0, 1e-3F, 1}, {1.0, 2e-3F, 1}, {1.0, 1e-3F, 2}},
       {{std::numeric_limits<double>::quiet_NaN(), 1e-3F, 1}, {1.0, 1e-3F, 1}},
@@ -106,6 +134,32 @@ TEST_P(processors, decisions_equal_the_hosts) {
       EXPECT_EQ(made.norm, expected.norm);
       EXPECT_EQ(made.gradient_scale, expected.gradient_scale);
     }
+  }
+}
+
+// In words, since both places share the arithmetic.
+TEST(decision, is_not_applied_where_votes_differ_or_one_wants_it_left_out) {
+  const auto decided = [](const std::vector<step_vote>& votes) {
+    step_decision made;
+    made.steps = 5;
+    optim::decide(votes.data(), votes.size(), {1.0, 0.0, true}, &made);
+    return made;
+  };
+  const step_decision alike = decided({{9.0, 0.5F, 1, 3, 0}, {16.0, 0.5F, 1, 3, 0}});
+  EXPECT_EQ(alike.norm, 5.0);
+  EXPECT_EQ(alike.applied, 1U);
+  EXPECT_EQ(alike.steps, 6U);
+  const step_decision other = decided({{9.0, 0.5F, 1, 3, 0}, {16.0, 0.5F, 1, 4, 0}});
+  EXPECT_EQ(other.applied, 0U);
+  EXPECT_EQ(other.dissenting, 1U);
+  EXPECT_EQ(other.steps, 5U);
+  for (const std::uint32_t who : {0U, 1U}) {
+    const step_decision left = decided({{9.0, 0.5F, 1, 3, 1U - who}, {16.0, 0.5F, 1, 3, who}});
+    EXPECT_EQ(left.norm, 5.0);
+    EXPECT_EQ(left.applied, 0U);
+    EXPECT_EQ(left.finite, 1U);
+    EXPECT_EQ(left.dissenting, 0U);
+    EXPECT_EQ(left.steps, 5U);
   }
 }
 
@@ -266,6 +320,8 @@ TEST_P(processors, wrong_arguments_are_refused) {
   EXPECT_THROW(worker_->add_squares(raw, there.as<double>()), invalid_argument);
   EXPECT_THROW(worker_->add_squares(four, nullptr), invalid_argument);
   EXPECT_THROW(worker_->set({}, nullptr), invalid_argument);
+  EXPECT_THROW(worker_->scale(four, nullptr), invalid_argument);
+  EXPECT_THROW(worker_->scale(raw, there.as<step_decision>()), invalid_argument);
   EXPECT_THROW(worker_->decide(nullptr, 1, {}, there.as<step_decision>()), invalid_argument);
   EXPECT_THROW(worker_->decide(there.as<step_vote>(), 0, {}, there.as<step_decision>()),
                invalid_argument);

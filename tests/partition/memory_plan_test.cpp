@@ -225,6 +225,30 @@ TEST(memory_plan, reduced_gradients_fit_where_they_are_put) {
   EXPECT_GT(fronts, 0);
 }
 
+// Else scaling would round in a world of one what it does not round in others.
+TEST(memory_plan, gradients_scaled_in_place_are_as_wide_in_a_world_of_one) {
+  for (const int world : {1, 2, 3}) {
+    for (int stage = 0; stage <= 3; ++stage) {
+      for (const bool wide : {false, true}) {
+        const layout of(awkward(dtype::bf16), {world});
+        plan_options options;
+        options.policy = policy_of_stage(stage);
+        options.wide_gradients = wide;
+        const memory_plan plain(of, options);
+        options.scaled_in_place = true;
+        const memory_plan plan(of, options);
+        for (const bucket_plan& b : plan.buckets()) {
+          EXPECT_EQ(b.reduced_type, wide ? dtype::fp32 : dtype::bf16);
+        }
+        const auto buffers = static_cast<std::size_t>(memory_account::buffers);
+        const bool widened = world == 1 && stage < 2 && wide;
+        EXPECT_EQ(plan.bytes()[buffers] - plain.bytes()[buffers], widened ? 4 * of.padded() : 0U);
+        EXPECT_EQ(plan.bytes()[gradients], plain.bytes()[gradients]);
+      }
+    }
+  }
+}
+
 TEST(memory_plan, refuses_what_cannot_be) {
   const layout of(awkward(dtype::fp32), {});
   const auto refused = [&](auto change) {

@@ -46,6 +46,33 @@ TEST(tier_plan, large_cells_are_cut_in_few) {
   EXPECT_GT(plan.host_block().parameter.bytes, 0U);
 }
 
+// Weights that are the parameters and no states: of those nothing can rest below the device.
+TEST(tier_plan, what_has_no_arrays_is_not_down) {
+  for (const dtype type : {dtype::fp32, dtype::bf16}) {
+    const layout of = odd_layout(type, 2);
+    tier_choice c;
+    c.world = 2;
+    c.type = type;
+    plan_options options = c.options();
+    options.policy = policy_of_stage(3);
+    options.tiers.optimizer = tier::disk;
+    options.tiers.parameters = tier::disk;
+    options.optimizer_arrays = {};
+    const memory_plan plan(of, options);
+    std::uint64_t on_disk = 0;
+    for (const cell& k : plan.cells()) {
+      const bucket& b = of.buckets()[k.bucket];
+      EXPECT_EQ(k.optimizer_record != no_record, k.down);
+      EXPECT_EQ(k.down, plan.array_bytes(k) > 0) << k.bucket;
+      const bool below = k.parameter_record != no_record;
+      if (below) on_disk += (k.count * size_of(b.type) + 4095) / 4096 * 4096;
+      if (k.down) on_disk += (k.count * 4 + 4095) / 4096 * 4096;
+      if (k.gradient_record != no_record) on_disk += (k.count * 4 + 4095) / 4096 * 4096;
+    }
+    EXPECT_EQ(plan.bytes()[static_cast<std::size_t>(memory_account::disk)], on_disk);
+  }
+}
+
 TEST(tier_plan, arrays_of_other_formats_begin_at_cache_lines) {
   const layout of = odd_layout(dtype::bf16, 2);
   tier_choice c;

@@ -79,11 +79,11 @@ void wire::spread(const cargo* own, std::uint64_t bytes, bool is_of_all) {
         put(outgoing_.get() + place * length, whole + at, mine);
       }
     }
-    bool is_broadcast = false;
+    const bool is_broadcast = is_of_all && has_root && means_->has_broadcast();
     through([&] {
-      is_broadcast = is_of_all && has_root && means_->broadcast(outgoing_.get(), length, root);
-      if (is_broadcast) return;
-      if (is_of_all) {
+      if (is_broadcast) {
+        means_->broadcast(outgoing_.get(), length, root);
+      } else if (is_of_all) {
         means_->all_gather(outgoing_.get(), incoming_.get(), length);
       } else {
         means_->all_to_all(outgoing_.get(), incoming_.get(), length);

@@ -283,9 +283,11 @@ void wire::try_functions() {
     std::uint64_t magic;
     std::int32_t rank;
     std::int32_t size;
+    std::int64_t broadcasts;  // whether the rank has that function
   };
   constexpr std::uint64_t magic = 0x7a65726f77697265U;
-  const hello own{magic, who_.rank, who_.size};
+  const std::int64_t broadcasts = means_->has_broadcast() ? 1 : 0;
+  const hello own{magic, who_.rank, who_.size, broadcasts};
   const auto n = static_cast<std::size_t>(who_.size);
   std::string wrong;
   const auto expect = [&](const char* function, std::size_t piece, const hello& found,
@@ -293,25 +295,34 @@ void wire::try_functions() {
     if (std::memcmp(&found, &expected, sizeof found) == 0 || !wrong.empty()) return;
     wrong = std::string("[collectives.transport] ") + function + " brought rank " +
             std::to_string(who_.rank) + " of " + std::to_string(who_.size) + " as piece " +
-            std::to_string(piece) + " other bytes than those of rank " + std::to_string(piece);
-    if (found.magic == magic) wrong += ", perhaps those of rank " + std::to_string(found.rank);
+            std::to_string(piece) + " other bytes than those expected of rank " +
+            std::to_string(piece);
+    if (found.magic == magic && found.broadcasts != expected.broadcasts) {
+      wrong += ", which has" + std::string(found.broadcasts == 0 ? " no" : " a") + " broadcast";
+    } else if (found.magic == magic) {
+      wrong += ", perhaps those of rank " + std::to_string(found.rank);
+    }
   };
   std::vector<hello> in(n, own);
   std::vector<hello> out(n);
   means_->all_gather(&own, out.data(), sizeof own);
   for (std::size_t r = 0; r < n; ++r) {
-    expect("all_gather", r, out[r], {magic, static_cast<std::int32_t>(r), who_.size});
+    expect("all_gather", r, out[r], {magic, static_cast<std::int32_t>(r), who_.size, broadcasts});
   }
   // Piece r tells for whom it is and from whom it came.
   for (std::size_t r = 0; r < n; ++r) in[r].size = static_cast<std::int32_t>(r);
   std::fill(out.begin(), out.end(), hello{});
   means_->all_to_all(in.data(), out.data(), sizeof own);
   for (std::size_t r = 0; r < n; ++r) {
-    expect("all_to_all", r, out[r], {magic, static_cast<std::int32_t>(r), who_.rank});
+    expect("all_to_all", r, out[r], {magic, static_cast<std::int32_t>(r), who_.rank, broadcasts});
   }
+  // Only where all have it: all_gather has said so, unless it brought something else.
+  const bool all_broadcast =
+      std::all_of(out.begin(), out.end(), [](const hello& one) { return one.broadcasts == 1; });
   hello of_last = own;
-  if (means_->broadcast(&of_last, sizeof of_last, who_.size - 1)) {
-    expect("broadcast", n - 1, of_last, {magic, who_.size - 1, who_.size});
+  if (broadcasts == 1 && all_broadcast) {
+    means_->broadcast(&of_last, sizeof of_last, who_.size - 1);
+    expect("broadcast", n - 1, of_last, {magic, who_.size - 1, who_.size, broadcasts});
   }
   const std::uint8_t is_wrong = wrong.empty() ? 0 : 1;
   std::vector<std::uint8_t> verdicts(n);

@@ -16,6 +16,7 @@
 #include "version.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/offload/swap_file.hpp>
 
 #include <fmt/format.h>
 
@@ -75,7 +76,7 @@ void find_swap_folder(compare_options& options, std::set<std::string>& said) {
   if (std::find(all.begin(), all.end(), offload_tier::nvme) == all.end()) return;
   std::string& path = options.training.nvme_path;
   if (path.empty()) {
-    path = default_nvme_path();
+    path = offload::default_swap_directory();
     say_once(fmt::format("swap files in {}", path), said);
   }
   check_nvme_path(path);

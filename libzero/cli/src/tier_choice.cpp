@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -119,13 +118,6 @@ void offload_all(train_options& o, offload_tier where, int ranks) {
   if (partition::parameters_may_leave(policy_of(o, ranks))) o.offload_parameters = where;
 }
 
-std::string default_nvme_path() {
-  const char* const chosen = std::getenv("TMPDIR");
-  if (chosen != nullptr && *chosen != '\0') return chosen;
-  std::error_code absent;
-  return std::filesystem::is_directory("/var/tmp", absent) ? "/var/tmp" : "/tmp";
-}
-
 void check_nvme_path(const std::string& path) {
   try {
     const offload::swap_file empty(path);
@@ -171,7 +163,7 @@ std::string settle_tiers(train_options& o, int ranks) {
   if (!any_on_disk(tiers)) return line;
   std::string& path = o.training.nvme_path;
   if (path.empty()) {
-    path = default_nvme_path();
+    path = offload::default_swap_directory();
     line += (line.empty() ? "" : "; ") + fmt::format("swap files in {}", path);
   }
   check_nvme_path(path);

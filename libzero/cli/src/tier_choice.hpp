@@ -21,9 +21,6 @@ void check_offload(const train_options& o, int ranks);
 
 // A run of a comparison: everything that this stage can offload.
 void offload_all(train_options& o, offload_tier where, int ranks);
-
-// In place of --nvme-path: $TMPDIR, else /var/tmp, else /tmp.
-[[nodiscard]] std::string default_nvme_path();
 // Throws invalid_argument, naming the option, for a folder that swap files cannot lie in. Leaves
 // nothing there.
 void check_nvme_path(const std::string& path);

@@ -32,7 +32,8 @@ zero_status call_gate::record(const outcome& of) noexcept {
     }
     first_.store(status);
     try {
-      if (on_poison_) on_poison_(of.message);
+      // Of the other two all ranks are told by what this one was told by.
+      if (status != ZERO_DESYNC && status != ZERO_PEER_LOST) on_failure_(of.message);
     } catch (...) {
       // Peers then learn of it by their deadline.
     }

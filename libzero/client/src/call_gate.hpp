@@ -18,9 +18,9 @@ namespace zero::client {
 
 class call_gate {
  public:
-  // Called once, with what poisoned the handle.
-  using poison_function = std::function<void(const std::string&)>;
-  explicit call_gate(poison_function on_poison) : on_poison_(std::move(on_poison)) {}
+  // Called with what poisoned the handle where the other ranks cannot know of it.
+  using failure_function = std::function<void(const std::string&)>;
+  explicit call_gate(failure_function on_failure) : on_failure_(std::move(on_failure)) {}
 
   void on_error(zero_error_function function, void* user) noexcept;
 
@@ -68,7 +68,7 @@ class call_gate {
   void fail(zero_status status, const std::string& message) noexcept;
   void call_back(zero_status status, const char* message) noexcept;
 
-  poison_function on_poison_;
+  failure_function on_failure_;
   std::atomic<bool> busy_{false};
   bool changing_ = false;  // of the call at hand
   std::atomic<zero_status> first_{ZERO_OK};

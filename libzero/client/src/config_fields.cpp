@@ -10,6 +10,7 @@ using ends = field::ends;
 
 constexpr double most_int = 2147483647.0;
 constexpr double most_ranks = 1048576.0;
+constexpr double most_scale = 4294967296.0;
 
 constexpr choice tiers[] = {
     {"none", ZERO_ON_DEVICE}, {"cpu", ZERO_ON_HOST}, {"nvme", ZERO_ON_DISK}};
@@ -43,10 +44,10 @@ constexpr field table[] = {
     {"reduce_at", ZERO_AT(reduce_at), form::one_of, 0, 0, ends::both, moments},
     {"clip_norm", ZERO_AT(clip_norm), form::real, 0, FLT_MAX},
     {"loss_scale", ZERO_AT(loss_scale), form::real, 0, FLT_MAX, ends::both, dynamic},
-    {"first_loss_scale", ZERO_AT(first_loss_scale), form::real, 0, 16777216, ends::high},
+    {"first_loss_scale", ZERO_AT(first_loss_scale), form::real, 0, most_scale, ends::high},
     {"loss_scale_window", ZERO_AT(loss_scale_window), form::whole, 1, most_int},
     {"loss_scale_hysteresis", ZERO_AT(loss_scale_hysteresis), form::whole, 1, most_int},
-    {"least_loss_scale", ZERO_AT(least_loss_scale), form::real, 0, 16777216, ends::high},
+    {"least_loss_scale", ZERO_AT(least_loss_scale), form::real, 0, most_scale, ends::high},
     {"apply_non_finite", ZERO_AT(apply_non_finite), form::flag},
     {"seed", ZERO_AT(seed), form::whole, 0, 0x1p64},
     {"dtype", ZERO_AT(dtype), form::one_of, 0, 0, ends::both, dtypes},

@@ -4,7 +4,10 @@
 
 #include <zero/base/error.hpp>
 
+#include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace zero::client {
 namespace {
@@ -40,6 +43,18 @@ void check_loss_scale(const zero_config& c) {
   }
 }
 
+// Of the tier of disks, where nobody said one.
+void choose_directory(zero_config& c) {
+  const bool on_disk = c.optimizer_tier == ZERO_ON_DISK || c.gradient_tier == ZERO_ON_DISK ||
+                       c.parameter_tier == ZERO_ON_DISK;
+  if (!on_disk || c.disk_path[0] != '\0') return;
+  const char* const chosen = std::getenv("TMPDIR");
+  std::error_code absent;
+  const char* const usual = std::filesystem::is_directory("/var/tmp", absent) ? "/var/tmp" : "/tmp";
+  const bool is_set = chosen != nullptr && *chosen != '\0';
+  assign(c, *field_of("nvme_path"), is_set ? chosen : usual, is_set ? "TMPDIR" : "nvme_path");
+}
+
 // DeepSpeed's identity: batch = micro_batch * accumulate * ranks.
 void relate_batches(zero_config& c, int ranks) {
   if (c.batch == 0 || c.micro_batch == 0) {
@@ -71,6 +86,7 @@ zero_config settled(const zero_config* given, int ranks) {
     refuse("own_states", config.own_states, "0, or rule own beside it");
   }
   relate_batches(config, ranks);
+  choose_directory(config);
   return config;
 }
 

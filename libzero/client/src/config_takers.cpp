@@ -69,7 +69,7 @@ void enabled(filling& to, const given_keys&, const std::string& path, const json
 
 void scale_power(filling& to, const given_keys& all, const std::string& path, const json& value,
                  const char* with) {
-  if (!is_whole(value, 0, 24)) refuse(path, value, "a whole number from 0 to 24");
+  if (!is_whole(value, 0, 32)) refuse(path, value, "a whole number from 0 to 32");
   as_field_of_fp16(to, all, path, std::exp2(value.get<double>()), with);
 }
 

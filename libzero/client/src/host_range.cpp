@@ -9,21 +9,22 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
-#include <functional>
 #include <vector>
 
 namespace zero::client {
 
 bool client_range::contains(const void* memory, std::size_t bytes) const noexcept {
-  const auto* at = static_cast<const std::byte*>(memory);
-  if (std::less<>{}(at, begin()) || std::less<>{}(begin() + size(), at)) return false;
-  return bytes <= static_cast<std::size_t>(begin() + size() - at);
+  const auto at = reinterpret_cast<std::uintptr_t>(memory);
+  const auto first = reinterpret_cast<std::uintptr_t>(begin());
+  return at >= first && at - first <= size() && bytes <= size() - (at - first);
 }
 
 bool client_range::overlaps(const void* memory, std::size_t bytes) const noexcept {
-  const auto* at = static_cast<const std::byte*>(memory);
-  return std::less<>{}(at, begin() + size()) && std::less<>{}(begin(), at + bytes);
+  const auto at = reinterpret_cast<std::uintptr_t>(memory);
+  const auto first = reinterpret_cast<std::uintptr_t>(begin());
+  return at < first ? first - at < bytes : at - first < size();
 }
 
 namespace {

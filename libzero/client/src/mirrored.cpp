@@ -19,7 +19,8 @@ struct mirrored_slice {
   slice_place place;
   std::size_t index = 0;  // in the model
   typed_span parameter;
-  typed_span gradient;  // no data where the client has none
+  typed_span gradient;    // no data where the client has none
+  bool resident = false;  // its parameter is never given back
 };
 
 // What of a unit lies in one range.
@@ -96,6 +97,7 @@ class mirrored final : public client_form {
   void spread(int unit);
   [[nodiscard]] kept_values collect();
   void copy_whole(int unit);
+  void refresh_resident();
 
   form_parts parts_;
   bool parameters_stay_;  // in the client's memory between uses
@@ -121,6 +123,8 @@ mirrored::mirrored(const form_parts& parts)
     if (s.tied_to.empty() && s.count > 0) {
       slice.parameter.data = s.parameter + before;
       if (s.gradient != nullptr) slice.gradient.data = s.gradient + before;
+      const partition::layout& layout = parts_.engine.layout();
+      slice.resident = layout.buckets()[layout.parameters()[slice.index].bucket].resident;
       at(place.unit).slices.push_back(slice);
       at(place.unit).trainable = at(place.unit).trainable || s.trainable;
     }
@@ -128,7 +132,9 @@ mirrored::mirrored(const form_parts& parts)
   }
   for (mirrored_unit& unit : units_) {
     std::vector<typed_span> slices;
-    for (const mirrored_slice& slice : unit.slices) slices.push_back(slice.parameter);
+    for (const mirrored_slice& slice : unit.slices) {
+      if (!slice.resident) slices.push_back(slice.parameter);
+    }
     unit.parameters = parts_of(parts_.memory.parameters, slices);
     find_gradient_parts(unit);
   }
@@ -207,8 +213,20 @@ void mirrored::release(int unit) {
   if (!parameters_stay_) give_back(at(unit).parameters);
 }
 
+// What is never given back shall never be old.
+void mirrored::refresh_resident() {
+  for (mirrored_unit& unit : units_) {
+    for (mirrored_slice& slice : unit.slices) {
+      if (!slice.resident) continue;
+      const const_typed_span from = parts_.engine.resident(slice.index);
+      std::memcpy(slice.parameter.data, from.data, slice.parameter.bytes());
+    }
+  }
+}
+
 void mirrored::stepped(bool changed) {
-  if (!parameters_stay_ || !changed) return;
+  if (!changed) return;
+  if (!parameters_stay_) return refresh_resident();
   parts_.engine.begin_micro_batch(pass::evaluate);  // each unit once
   for (const int unit : order_) copy_whole(unit);
 }

@@ -50,10 +50,11 @@ class client_transport final : public collectives::transport {
   void all_to_all(const void* in, void* out, std::size_t bytes_of_piece) override {
     check(functions_.all_to_all(functions_.user, in, out, bytes_of_piece), "all_to_all");
   }
-  bool broadcast(void* bytes, std::size_t count, int root) override {
-    if (functions_.broadcast == nullptr) return false;
+  void broadcast(void* bytes, std::size_t count, int root) override {
     check(functions_.broadcast(functions_.user, bytes, count, root), "broadcast");
-    return true;
+  }
+  [[nodiscard]] bool has_broadcast() const noexcept override {
+    return functions_.broadcast != nullptr;
   }
 
  private:

@@ -25,8 +25,13 @@ using collectives::rank_identity;
 // The longest that a number of seconds can mean: a year.
 constexpr double longest = 365.0 * 24 * 3600;
 
-// For ranks that nothing else tells from those of another run: a terminal's, a batch job's.
-std::string session_name() { return "session " + std::to_string(getsid(0)); }
+// For ranks that nothing else tells from those of another run: a terminal's, a batch job's. The
+// number is one of this container, which may share the network, and so the names, with others.
+std::string session_name() {
+  struct stat numbers {};
+  if (stat("/proc/self/ns/pid", &numbers) != 0) numbers.st_ino = 0;
+  return "session " + std::to_string(getsid(0)) + " in " + std::to_string(numbers.st_ino);
+}
 
 std::unique_ptr<communicator> meet(const rank_identity& identity, std::string name) {
   collectives::meeting where;

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
-#include <limits>
 
 namespace zero::client {
 namespace {
@@ -108,30 +106,31 @@ void check_tie(const std::vector<segment>& all, const segment& s) {
 }
 
 struct interval {
-  const std::byte* begin;
-  const std::byte* end;
+  std::uintptr_t begin;
+  std::uintptr_t end;
   const segment* of;
   const char* what;
 };
+
+interval interval_of(const segment& s, const void* memory, const char* what) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+  if (s.bytes() > UINTPTR_MAX - begin) refuse(s.name, "reaches past the last address");
+  return {begin, begin + s.bytes(), &s, what};
+}
 
 void check_overlaps(const std::vector<segment>& all) {
   std::vector<interval> used;
   for (const segment& s : all) {
     if (!s.tied_to.empty() || s.count == 0) continue;
-    if (s.parameter != nullptr) {
-      used.push_back({s.parameter, s.parameter + s.bytes(), &s, "parameter"});
-    }
-    if (s.gradient != nullptr) {
-      used.push_back({s.gradient, s.gradient + s.bytes(), &s, "gradient"});
-    }
+    if (s.parameter != nullptr) used.push_back(interval_of(s, s.parameter, "parameter"));
+    if (s.gradient != nullptr) used.push_back(interval_of(s, s.gradient, "gradient"));
   }
-  std::stable_sort(used.begin(), used.end(), [](const interval& a, const interval& b) {
-    return std::less<>{}(a.begin, b.begin);
-  });
+  std::stable_sort(used.begin(), used.end(),
+                   [](const interval& a, const interval& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < used.size(); ++i) {
     const interval& a = used[i - 1];
     const interval& b = used[i];
-    if (!std::less<>{}(b.begin, a.end)) continue;
+    if (b.begin >= a.end) continue;
     refuse(b.of->name, std::string("has a ") + b.what + " in memory that is the " + a.what +
                            " of '" + a.of->name + "' already: use tied_to for one tensor of two " +
                            "names");

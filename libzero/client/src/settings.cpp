@@ -3,7 +3,9 @@
 #include "config_settled.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/offload/swap_file.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -101,6 +103,7 @@ engine_options engine_options_of(const zero_config& c, const std::map<int, zero_
   o.loss_scale.dynamic = c.loss_scale == 0;
   o.loss_scale.initial =
       static_cast<float>(o.loss_scale.dynamic ? c.first_loss_scale : c.loss_scale);
+  o.loss_scale.maximum = std::max(o.loss_scale.maximum, o.loss_scale.initial);
   o.loss_scale.growth_interval = static_cast<std::uint32_t>(c.loss_scale_window);
   o.loss_scale.hysteresis = static_cast<std::uint32_t>(c.loss_scale_hysteresis);
   o.loss_scale.minimum = static_cast<float>(c.least_loss_scale);
@@ -116,7 +119,7 @@ engine_options engine_options_of(const zero_config& c, const std::map<int, zero_
   if (c.gradient_tier >= 0) o.tiers.gradients = tier_of(c.gradient_tier);
   o.tiers.parameters = tier_of(c.parameter_tier);
   o.tiers.optimizer_ratio = c.optimizer_ratio;
-  o.disk_directory = c.disk_path;
+  o.disk_directory = *c.disk_path != '\0' ? c.disk_path : offload::default_swap_directory();
   o.memory_budget = c.memory_budget;
   o.prefetch = c.prefetch;
   o.addressing = c.stable_addresses != 0 && placed ? addressing::stable : addressing::slots;

@@ -85,10 +85,16 @@ void end_forward(zero_optimizer& z, session& s, int unit) {
 
 void begin_backward(zero_optimizer& z, session& s, int unit) {
   s.order->may_begin_backward(unit);
-  if (!s.order->whole(unit)) s.form->make_whole(unit);
+  const bool was_whole = s.order->whole(unit);
+  if (!was_whole) s.form->make_whole(unit);
+  try {
+    s.form->begin_gradients(unit);
+  } catch (const invalid_argument&) {  // no room for them: as before
+    if (!was_whole) s.form->release(unit);
+    throw;
+  }
   z.gate.changes();
   s.order->backward_begun(unit);
-  s.form->begin_gradients(unit);
 }
 
 void end_backward(zero_optimizer& z, session& s, int unit) {

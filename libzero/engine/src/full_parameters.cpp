@@ -118,6 +118,7 @@ void sharded_optimizer::state::adopt_masters(std::size_t index, const typed_span
 
 full_parameters_region sharded_optimizer::full_parameters() {
   state& s = *state_;
+  s.expect_whole();
   s.expect_none_held("full_parameters");
   s.expect_no_early("full_parameters");
   s.wait_published();

@@ -32,6 +32,7 @@ sharded_over kept_over(const bucket_storage& b) noexcept {
 
 void sharded_optimizer::state::set_masters(const fill_function& fill, state_fate of_states,
                                            const char* call) {
+  expect_whole();
   expect_no_early(call);
   prepare_to_change(call);
   for (std::size_t index = 0; index < buckets.size(); ++index) {
@@ -298,6 +299,7 @@ const float* sharded_optimizer::state::read_array(int number, std::size_t index,
 }
 
 void sharded_optimizer::state::visit_array(int number, const take_function& take) {
+  expect_whole();
   expect_no_early("stream_master");
   wait_published();
   if (plan.tier_of(tier_class::parameters) != tier::device) {

@@ -113,6 +113,7 @@ void sharded_optimizer::set_group(int group, const parameter_group& constants) {
 }
 
 step_result sharded_optimizer::last_step() {
+  state_->expect_whole();
   state_->settle();
   return state_->last_result;
 }
@@ -143,6 +144,20 @@ const partition::placement& place_of(const sharded_optimizer::state& s, int unit
 }
 
 }  // namespace
+
+const_typed_span sharded_optimizer::resident(std::size_t parameter) {
+  state& s = *state_;
+  if (parameter >= s.layout.parameters().size()) {
+    throw invalid_argument("[engine.resident] parameter " + std::to_string(parameter) + " of " +
+                           std::to_string(s.layout.parameters().size()));
+  }
+  const partition::placement& p = s.layout.parameters()[s.layout.parameters()[parameter].storage];
+  if (p.bucket == partition::no_bucket) return {};
+  const bucket_storage& b = s.buckets[p.bucket];
+  if (!b.shape->resident || b.plan->gathered) return {};
+  s.wait(b.published);
+  return s.full_parameters(p.bucket).part(p.offset, p.count);
+}
 
 const_typed_span gathered_unit::parameter(std::size_t i) const {
   if (owner_ == nullptr) throw invalid_argument("[engine.parameter] the unit was released");

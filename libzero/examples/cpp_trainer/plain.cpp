@@ -1,5 +1,6 @@
 // Trains a small network over bytes with an optimizer of its own. plain.cpp does so in one process
-// and knows nothing of libzero; sharded.cpp is the same over <zero/zero.hpp>, see README.md.
+// and knows nothing of libzero; wrapped.cpp hands its optimizer this rank's part of all parameters,
+// and sharded.cpp has parameters placed by the library. README.md shows the lines that differ.
 
 #include "adamax.hpp"
 #include "model.hpp"

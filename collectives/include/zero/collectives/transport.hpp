@@ -23,7 +23,7 @@ namespace zero::collectives {
 
 // Functions are called by every rank of the world in one order, by one thread of each at a time,
 // with equal sizes, on host memory of the library's; they block until done. No piece has more than
-// 1 MiB, and no call more than 8 MiB or a piece of 64 bytes a rank.
+// 1 MiB, and no call more than 8 MiB or 512 bytes a rank.
 class transport {
  public:
   transport() = default;
@@ -35,13 +35,14 @@ class transport {
   virtual void all_gather(const void* own, void* all, std::size_t bytes) = 0;
   // in and out are pieces, one a rank: out's piece r = this rank's piece of rank r's in.
   virtual void all_to_all(const void* in, void* out, std::size_t bytes_of_piece) = 0;
-  // bytes = root's bytes. False, on every rank alike, where all_gather is to serve.
-  [[nodiscard]] virtual bool broadcast(void* bytes, std::size_t count, int root) = 0;
+  // bytes = root's bytes. Called only where every rank has it; else all_gather serves.
+  virtual void broadcast(void* bytes, std::size_t count, int root) = 0;
+  [[nodiscard]] virtual bool has_broadcast() const noexcept = 0;  // alike on every rank
 };
 
 // The communicator of all ranks. Collective; blocks. Tries every function before it is used and
-// throws desync where one does not bring what it should or ranks have other sizes; what the
-// transport throws; invalid_argument, out_of_memory, io_error.
+// throws desync where one does not bring what it should, or ranks differ in size or in what they
+// have; what the transport throws; invalid_argument, out_of_memory, io_error.
 [[nodiscard]] std::unique_ptr<communicator> make_transport(std::shared_ptr<transport> means,
                                                            world w);
 

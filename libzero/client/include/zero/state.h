@@ -57,7 +57,8 @@ ZERO_PUBLIC zero_status zero_read_state(zero_optimizer* z, const char* name, int
 ZERO_PUBLIC zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice,
                                          int32_t state, const float* values);
 /** All parameters are whole, on all ranks or on rank 0, until zero_full_end; which, with
- * ZERO_WRITE, gives every rank those of rank 0. Collective. For saving, sampling and loading. */
+ * ZERO_WRITE, gives every rank those of rank 0. Where they are placed, zero_parameter says where
+ * they are meanwhile. Collective. Between steps. For saving, sampling and loading. */
 ZERO_PUBLIC zero_status zero_full_begin(zero_optimizer* z, int where, int access);
 ZERO_PUBLIC zero_status zero_full_end(zero_optimizer* z);
 /** 32 hex digits of all master weights, the same on all ranks. Collective. */

@@ -12,7 +12,8 @@
  *
  * Every rank makes the same calls in the same order. What each stage needs of them: zero_step from
  * stage 0 on; zero_backward_end from stage 2 on; the other three per unit at stage 3. Where a stage
- * does not need a call it may be made all the same and does nothing.
+ * does not need a call it may be made all the same: zero_backward_end reduces the unit's gradients
+ * then as it does elsewhere, the others do nothing to memory of the trainer's own.
  *
  * A call that fails because of its arguments or its place in the order changes nothing. One that
  * fails otherwise poisons the handle: every later call but zero_close and the questions (rank,
@@ -66,7 +67,8 @@ enum { ZERO_PARAMETERS = 0, ZERO_GRADIENTS = 1 };
 /** `bytes` of memory to use instead of malloc, zero-filled, page-aligned, at one address until
  *  zero_close. From stage 2 on gradients, and at stage 3 parameters, lie in ranges or are placed by
  *  the library. Between uses the memory behind a unit is given back: gradients then read as zeros,
- *  parameters fault. NULL where it failed. */
+ *  parameters fault, and parts of pages that units share are no numbers; parameters up to
+ *  resident_bytes stay as they are. NULL where it failed. */
 ZERO_PUBLIC void* zero_range(zero_optimizer* z, int what, size_t bytes);
 
 enum {
@@ -131,7 +133,8 @@ ZERO_PUBLIC zero_status zero_micro_batch(zero_optimizer* z, int32_t index, int32
 /** Says that forwards until zero_micro_batch or the next zero_backward_begin have no backward. */
 ZERO_PUBLIC zero_status zero_evaluate(zero_optimizer* z);
 /** The parameters of the unit are whole until its end. Several units may be between their begin and
- *  end. zero_backward_begin of a unit whose forward has not ended goes on with it. */
+ *  end: where parameters are placed, at stage 3, prefetch + 1 of them. zero_backward_begin of a
+ * unit whose forward has not ended goes on with it. */
 ZERO_PUBLIC zero_status zero_forward_begin(zero_optimizer* z, int32_t unit, void* stream);
 ZERO_PUBLIC zero_status zero_forward_end(zero_optimizer* z, int32_t unit, void* stream);
 ZERO_PUBLIC zero_status zero_backward_begin(zero_optimizer* z, int32_t unit, void* stream);

@@ -27,6 +27,9 @@ struct swap_file_options {
   swap_caching caching = swap_caching::automatic;
 };
 
+// Where swap files go unless a directory is named: $TMPDIR, else /var/tmp, else /tmp.
+[[nodiscard]] std::string default_swap_directory();
+
 class swap_file {
  public:
   // Opens an empty file in `directory`. Refuses, as invalid_argument, a directory that is missing,

@@ -22,8 +22,8 @@ struct state_range {
   std::uint64_t step = 0;       // updates made, the one at hand included
   float learning_rate = 0.0F;   // with the group's factor; 0 outside a step
   float* master = nullptr;      // fp32 weights
-  const_typed_span parameters;  // as they rest; made from master once the call has returned
-  const_typed_span gradient;    // reduced, unscaled and clipped; no data outside a step
+  const_typed_span parameters;  // as they are before the call; after it, made from master
+  const_typed_span gradient;    // reduced, divided, unscaled and clipped; no data outside a step
   float* states[2 * most_own_states] = {};  // the rule's, then the extra ones
   int state_count = 0;
   bool on_device = false;  // work is queued on sharded_optimizer::stream()

@@ -81,6 +81,10 @@ class sharded_optimizer {
   // Throws invalid_argument when units are held so that no slot is left, naming them.
   [[nodiscard]] gathered_unit gather(int unit);
 
+  // A parameter, by registration index, that is never sharded (options.resident_bytes), for what
+  // follows on stream(); no data for another. Valid until the next step.
+  [[nodiscard]] const_typed_span resident(std::size_t parameter);
+
   // The unit's gradient buffers, free once the slot's previous reduction is done. Throws
   // invalid_argument once the unit was reduced options.accumulate times, until the next step.
   [[nodiscard]] unit_gradients gradients(int unit);
