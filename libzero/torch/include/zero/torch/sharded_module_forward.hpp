@@ -32,9 +32,10 @@ inline void sharded_module::expect_ours(std::size_t parameter) const {
        ::torch::autograd::impl::try_get_grad_accumulator(p.tensor) == t.accumulator)) {
     return;
   }
-  throw failure(ZERO_INVALID, "parameter '" + p.name +
-                                  "' was given other memory (by to(), set_data() or load()) since "
-                                  "the module was wrapped");
+  throw_client_error(ZERO_INVALID,
+                     "parameter '" + p.name +
+                         "' was given other memory (by to(), set_data() or load()) since "
+                         "the module was wrapped");
 }
 
 inline void sharded_module::expect_all_ours() const {
@@ -74,7 +75,7 @@ inline void sharded_module::bring_up_to_date(int index) {
 // ---- forward ----
 
 inline void sharded_module::expect_no_fault() {
-  if (!fault_.empty()) throw failure(ZERO_INVALID, std::exchange(fault_, {}));
+  if (!fault_.empty()) throw_client_error(ZERO_INVALID, std::exchange(fault_, {}));
 }
 
 inline void sharded_module::note(zero_status status) noexcept {
