@@ -59,6 +59,12 @@ tensors copies(const torch::nn::Module& module) {
   return all;
 }
 
+std::size_t bytes_of(const torch::nn::Module& module) {
+  std::size_t bytes = 0;
+  for (const auto& p : module.parameters()) bytes += p.storage().nbytes();
+  return bytes;
+}
+
 double largest_difference(const tensors& a, const tensors& b) {
   if (a.size() != b.size()) throw std::invalid_argument("not the same parameters");
   double most = 0;

@@ -11,6 +11,7 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,6 +37,8 @@ zero::torch::options at_stage(int stage);
 
 // Copies of all parameters, in the order of their names.
 tensors copies(const torch::nn::Module& module);
+// Bytes that the storages of its parameters have.
+std::size_t bytes_of(const torch::nn::Module& module);
 double largest_difference(const tensors& a, const tensors& b);
 
 // Layers in an nn::Sequential, which are entered without a line.

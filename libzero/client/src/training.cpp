@@ -6,6 +6,7 @@
 
 #include <zero/base/error.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -66,8 +67,10 @@ void begin_micro_batch(zero_optimizer& z, session& s, int index, int count) {
 
 void begin_forward(zero_optimizer& z, session& s, int unit) {
   s.order->may_begin_forward(unit);
-  if (s.order->is_evaluating() && s.order->seen(unit)) {  // the next forward of an evaluation
-    s.order->expect_idle("forward_begin");
+  // The next forward of an evaluation, unless others are in use: then a unit comes twice in one.
+  const bool idle = std::none_of(s.units.begin(), s.units.end(),
+                                 [&](int other) { return s.order->whole(other); });
+  if (idle && s.order->is_evaluating() && s.order->seen(unit)) {
     s.order->evaluating();
     s.form->begin_micro_batch(pass::evaluate);
   }

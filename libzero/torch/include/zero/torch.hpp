@@ -41,7 +41,7 @@ auto wrap(::torch::nn::Module& module, const Factory& factory) {
   options how;
   zero_message why{};
   const zero_status status = zero_config_environment(&how.config, &why);
-  if (status != ZERO_OK) throw failure(status, why.text);
+  expect_ok(status, why);
   return wrap(module, how, nullptr, factory);
 }
 

@@ -166,6 +166,7 @@ class optimizer {
   void begin_step() {
     if (module_->settle()) expect(handle(), zero_skip(handle()));
     module_->expect_no_fault();
+    module_->expect_all_ours();
   }
   bool end_step(bool applied) {
     module_->stepped();

@@ -1,11 +1,11 @@
 #pragma once
 // options: what wrap() can be told, and how calls of the library that fail are thrown.
 
+#include <zero/client_error.hpp>
 #include <zero/torch/units.hpp>
 #include <zero/zero.h>
 
 #include <functional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -27,19 +27,10 @@ struct options {
   options() { zero_config_init(&config); }  // NOLINT(cppcoreguidelines-pro-type-member-init)
 };
 
-// Of the library; status() is one of ZERO_FAILURE, ZERO_INVALID, ...
-class failure : public std::runtime_error {
- public:
-  failure(zero_status status, const std::string& what)
-      : std::runtime_error(what), status_(status) {}
-  [[nodiscard]] zero_status status() const noexcept { return status_; }
-
- private:
-  zero_status status_;
-};
-
+// Throws the class of <zero/client_error.hpp> that belongs to a call that failed.
 inline void expect(zero_optimizer* z, zero_status status) {
-  if (status != ZERO_OK) throw failure(status, zero_last_error(z));
+  if (status == ZERO_OK) return;
+  throw_client_error(status, zero_last_error(z), zero_first_error(z) != ZERO_OK);
 }
 
 }  // namespace zero::torch

@@ -141,7 +141,7 @@ class shard_list {
       if (!stays_) withdraw(storage_of(shards_.back()), values.device(), nullptr);
       return;
     }
-    throw failure(ZERO_FAILURE, std::string("no parameter is called '") + range.name + "'");
+    throw_client_error(ZERO_FAILURE, std::string("no parameter is called '") + range.name + "'");
   }
 
   shard& next(const zero_update_range& range) {
@@ -152,8 +152,8 @@ class shard_list {
         return s;
       }
     }
-    throw failure(ZERO_FAILURE, std::string("the library shows another run of '") + range.name +
-                                    "' than when the module was wrapped");
+    throw_client_error(ZERO_FAILURE, std::string("the library shows another run of '") +
+                                         range.name + "' than when the module was wrapped");
   }
   shard& lend_to(const zero_update_range& range) {
     shard& s = next(range);

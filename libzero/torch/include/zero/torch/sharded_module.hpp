@@ -78,6 +78,8 @@ class sharded_module final : public passage_listener,
   void stepped() noexcept;
   // Throws what a call that could not throw has met.
   void expect_no_fault();
+  // Throws where a tensor was given memory that is not the library's.
+  void expect_all_ours() const;
   // After a step that changed parameters.
   void parameters_changed();
 
@@ -114,7 +116,7 @@ class sharded_module final : public passage_listener,
   void set_forward_order(const options& how);
   void send_values();
   void take_over();
-  void listen();
+  void listen_to(std::size_t parameter);
 
   [[nodiscard]] unit_state& unit(int index) { return units_[static_cast<std::size_t>(index)]; }
   [[nodiscard]] const std::vector<int>& units_in(int scope) const {

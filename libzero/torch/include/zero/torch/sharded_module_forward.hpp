@@ -4,6 +4,7 @@
 #include <zero/torch/sharded_module.hpp>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <utility>
 
@@ -25,13 +26,20 @@ inline void* sharded_module::memory_of(std::size_t parameter, bool gradient) con
 
 inline void sharded_module::expect_ours(std::size_t parameter) const {
   const found_parameter& p = found_.parameters[parameter];
-  if (p.tensor.storage().unsafeGetStorageImpl() ==
-      tensors_[parameter].storage.unsafeGetStorageImpl()) {
+  const tensor_state& t = tensors_[parameter];
+  if (p.tensor.storage().unsafeGetStorageImpl() == t.storage.unsafeGetStorageImpl() &&
+      (!t.accumulator ||
+       ::torch::autograd::impl::try_get_grad_accumulator(p.tensor) == t.accumulator)) {
     return;
   }
-  throw failure(ZERO_INVALID, "parameter '" + p.name +
-                                  "' was given other memory (by to(), set_data() or load()) since "
-                                  "the module was wrapped");
+  throw_client_error(ZERO_INVALID,
+                     "parameter '" + p.name +
+                         "' was given other memory (by to(), set_data() or load()) since "
+                         "the module was wrapped");
+}
+
+inline void sharded_module::expect_all_ours() const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) expect_ours(i);
 }
 
 inline void sharded_module::fill_parameter(std::size_t index, void* memory) {
@@ -67,7 +75,7 @@ inline void sharded_module::bring_up_to_date(int index) {
 // ---- forward ----
 
 inline void sharded_module::expect_no_fault() {
-  if (!fault_.empty()) throw failure(ZERO_INVALID, std::exchange(fault_, {}));
+  if (!fault_.empty()) throw_client_error(ZERO_INVALID, std::exchange(fault_, {}));
 }
 
 inline void sharded_module::note(zero_status status) noexcept {
@@ -192,7 +200,8 @@ inline void sharded_module::fill_all(int where, int access) {
   }
 }
 
-// load() gives tensors other storages: their values come to where the library looks.
+// load() gives tensors other storages and accumulators: their values come to where the library
+// looks.
 inline void sharded_module::adopt(std::size_t parameter) {
   const at::NoGradGuard no_gradient;
   at::Tensor& tensor = found_.parameters[parameter].tensor;
@@ -202,6 +211,7 @@ inline void sharded_module::adopt(std::size_t parameter) {
       at::empty({0}, tensor.options().requires_grad(false)).set_(t.storage, 0, tensor.sizes(), {});
   home.copy_(tensor.detach());
   tensor.set_data(home);
+  listen_to(parameter);
 }
 
 inline void sharded_module::empty_all(int where, int access) {

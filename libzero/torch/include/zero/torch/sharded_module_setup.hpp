@@ -32,13 +32,13 @@ inline std::shared_ptr<sharded_module> sharded_module::make(::torch::nn::Module&
   std::shared_ptr<sharded_module> made(new sharded_module(module, how));
   zero_message why{};
   const zero_status status = zero_create(&made->config_, ranks, &made->z_, &why);
-  if (status != ZERO_OK) throw failure(status, why.text);
+  expect_ok(status, why);
   made->attach();
   made->set_forward_order(how);
   expect(made->z_, zero_commit(made->z_));
   made->send_values();
   made->take_over();
-  made->listen();
+  for (std::size_t i = 0; i < made->tensors_.size(); ++i) made->listen_to(i);
   return made;
 }
 
@@ -66,14 +66,16 @@ inline sharded_module::sharded_module(::torch::nn::Module& module, const options
   own_storages();
 }
 
-// What is gathered ahead counts units; a block may be several, with those it shares tensors with
-// and the root between it and the next. They must be there together.
+// What is gathered ahead counts units; a block may be several, with those it shares tensors with,
+// and the root comes on top. They must be there together.
 inline void sharded_module::set_prefetch() {
   std::size_t most = 1;
-  for (const std::vector<int>& units : found_.scopes) most = std::max(most, units.size());
-  if (found_.scopes.size() > 1) most += units_in(0).size();
+  for (std::size_t i = 1; i < found_.scopes.size(); ++i) {
+    most = std::max(most, found_.scopes[i].size());
+  }
   const auto each = static_cast<int32_t>(most);
   config_.prefetch = std::max(config_.prefetch * each, each - 1);
+  if (found_.scopes.size() > 1) config_.prefetch += static_cast<int32_t>(units_in(0).size());
 }
 
 // Contiguous, and alone in its storage from the first byte to the last.
@@ -109,8 +111,8 @@ inline void sharded_module::attach() {
   }
 }
 
-// The root is in use before, between and after all others, so it stands between them; units of
-// tensors that a unit shares are in use with it.
+// The root is in use before, between and after all others: it stands between them as often as keeps
+// it in its slot. Units of tensors that a unit shares are in use with it.
 inline void sharded_module::set_forward_order(const options& how) {
   std::vector<int> scopes;
   for (const std::string& name : how.forward_order) {
@@ -123,11 +125,19 @@ inline void sharded_module::set_forward_order(const options& how) {
   for (int scope = 1; scope < static_cast<int>(found_.scopes.size()); ++scope) {
     if (how.forward_order.empty()) scopes.push_back(scope);
   }
-  std::vector<int32_t> order(units_in(0).begin(), units_in(0).end());
+  const std::vector<int>& root = units_in(0);
+  std::vector<int32_t> order(root.begin(), root.end());
+  std::size_t between = 0;
   for (const int scope : scopes) {
-    order.insert(order.end(), units_in(scope).begin(), units_in(scope).end());
-    order.insert(order.end(), units_in(0).begin(), units_in(0).end());
+    const std::vector<int>& units = units_in(scope);
+    if (between + units.size() + root.size() > static_cast<std::size_t>(config_.prefetch) + 1) {
+      order.insert(order.end(), root.begin(), root.end());
+      between = 0;
+    }
+    order.insert(order.end(), units.begin(), units.end());
+    between += units.size();
   }
+  order.insert(order.end(), root.begin(), root.end());
   expect(z_, zero_forward_order(z_, order.data(), order.size()));
 }
 
@@ -156,15 +166,15 @@ inline void sharded_module::take_over() {
   }
 }
 
-inline void sharded_module::listen() {
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const at::Tensor& tensor = found_.parameters[i].tensor;
-    if (!tensor.requires_grad()) continue;
-    tensor.mutable_grad() = at::Tensor();
-    tensors_[i].accumulator = ::torch::autograd::impl::grad_accumulator(tensor);
-    tensors_[i].hook =
-        tensors_[i].accumulator->add_post_hook(std::make_unique<arrival_hook>(weak_from_this(), i));
-  }
+inline void sharded_module::listen_to(std::size_t parameter) {
+  const at::Tensor& tensor = found_.parameters[parameter].tensor;
+  tensor_state& t = tensors_[parameter];
+  if (!tensor.requires_grad()) return;
+  if (t.accumulator) t.accumulator->del_post_hook(t.hook);
+  tensor.mutable_grad() = at::Tensor();
+  t.accumulator = ::torch::autograd::impl::grad_accumulator(tensor);
+  t.hook =
+      t.accumulator->add_post_hook(std::make_unique<arrival_hook>(weak_from_this(), parameter));
 }
 
 inline void sharded_module::stop_listening() noexcept {
