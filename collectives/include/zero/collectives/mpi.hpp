@@ -28,9 +28,10 @@ struct mpi_options {
   std::vector<int> hosts = {};
 };
 
-// The communicator of all ranks of MPI_COMM_WORLD, or of options.ranks. Starts MPI (thread level multiple) where nobody
-// has. Collective over all ranks; blocks. Throws invalid_argument without MPI, with one that lacks
-// the thread level or has been ended, and for an MPI_Comm that is none; out_of_memory, io_error.
+// The communicator of all ranks of MPI_COMM_WORLD, or of options.ranks. Starts MPI (thread level
+// multiple) where nobody has. Collective over all ranks; blocks. Throws invalid_argument without
+// MPI, with one that lacks the thread level or has been ended, and for an MPI_Comm that is none;
+// out_of_memory, io_error.
 //
 // Destroying it waits for the others to do so, for its deadline at most, and then ends MPI if it
 // was started here. After an error it waits a second at most and leaves MPI as it is: ending it
