@@ -127,6 +127,9 @@ class Field:
 
     def prepare(self, targets):
         copy_tree(ROOT, self.tree)
+        cache = self.build / "CMakeCache.txt"
+        if cache.exists() and f"={self.tree}\n" not in cache.read_text(encoding="utf-8"):
+            shutil.rmtree(self.build)  # the tree was moved
         # Unoptimised vector code for one target: what is tested is whether a bug is seen.
         made = run(["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja",
                     "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1",

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Every test there is, in a fresh clone as well:
-#   scripts/test.sh [PART...]     parts: release, checks, asan, tsan; default all, in this order
+#   scripts/test.sh [PART...]     parts: release, checks, asan, tsan, planted; default all, in order
 # release  builds everything, compiles each public header alone, runs unit, contract, process and
 #          house tests, installs the library and builds clients against it
 # checks   clang-format and clang-tidy, skipped where version 14 of them is not installed
 # asan     the CPU suite under the address and undefined-behaviour sanitizers
 # tsan     the suites whose ranks are threads (label `threads`) under the thread sanitizer
+# planted  bugs put in on purpose (tests/planted), each of which some test must notice
 # Logs lie in build/test-logs. The last line is "N passed, N failed, N skipped", counted in single
 # tests; the exit code is 0 if none failed and some passed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 parts=("$@")
-[ $# -gt 0 ] || parts=(release checks asan tsan)
+[ $# -gt 0 ] || parts=(release checks asan tsan planted)
 for part in "${parts[@]}"; do
   case $part in
-    release | checks | asan | tsan) ;;
-    *) echo "test.sh: no part '$part'; there are release, checks, asan, tsan" >&2; exit 2 ;;
+    release | checks | asan | tsan | planted) ;;
+    *) echo "test.sh: no part '$part'; there are release, checks, asan, tsan, planted" >&2; exit 2 ;;
   esac
 done
 
@@ -118,6 +119,11 @@ part_tsan() {
   TSAN_OPTIONS=second_deadlock_stack=1 suite tsan -L '^threads$'
 }
 
+part_planted() {
+  check planted-bugs python3 -B "$here/planted.py" --jobs "$jobs" || true
+  grep -E 'caught|NOT NOTICED' "$logs/planted-bugs.log" | sed 's/^/   /' || true
+}
+
 "$here/setup.sh" build test
 source "$here/build_settings.sh"
 logs="$root/build/test-logs"
@@ -125,6 +131,7 @@ mkdir -p "$logs"
 for part in "${parts[@]}"; do
   case $part in
     checks) drop_foreign_tree release ;;
+    planted) ;;
     *) drop_foreign_tree "$part" ;;
   esac
   "part_$part"
