@@ -40,7 +40,8 @@ drop_foreign_tree gpu
 # A library that exists only as a shared one is brought along; DT_RPATH, other than DT_RUNPATH,
 # serves the libraries that it needs in turn.
 cmake --preset cuda -B $build -DZERO_CUDA_ARCHITECTURES="$architecture-real" -DZERO_NCCL=$nccl \
-  -DZERO_MPI=OFF -DZERO_URING=OFF -DZERO_HWLOC=OFF -DZERO_TESTS=ON -DZERO_BENCH=ON -DZERO_CLI=ON \
+  -DZERO_MPI=OFF -DZERO_URING=OFF -DZERO_HWLOC=OFF -DZERO_EXAMPLES=OFF -DZERO_TORCH=OFF \
+  -DZERO_SHARED=OFF -DZERO_TESTS=ON -DZERO_BENCH=ON -DZERO_CLI=ON \
   -DBUILD_SHARED_LIBS=OFF -DBoost_USE_STATIC_LIBS=ON \
   '-DCMAKE_BUILD_RPATH=$ORIGIN/lib' \
   '-DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed -Wl,--disable-new-dtags'

@@ -52,7 +52,7 @@ TEST_F(Launch, TellsEveryRankWhoItIsAndPrefixesItsLines) {
   EXPECT_EQ(lines_in(r.errors), 3);
 }
 
-TEST_F(Launch, SharesTheCoresUnlessTheUserSaysOtherwise) {
+TEST_F(Launch, Pitfall12_SharesTheCoresUnlessTheUserSaysOtherwise) {
   const long cores = sysconf(_SC_NPROCESSORS_ONLN);
   const ran many = launch(static_cast<int>(cores) + 1, {"say"});
   EXPECT_NE(many.output.find("threads 1 1"), std::string::npos) << many.output;

@@ -8,6 +8,7 @@
 
 #include <zero/base/error.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+#include <zero/offload/swap_file.hpp>
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

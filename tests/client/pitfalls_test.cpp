@@ -1,5 +1,5 @@
 // What trainers fall into when they are sharded, one test each. Numbers are those of the list in
-// libzero/client/README.md; 9, 12 and 14 are not about this room.
+// libzero/client/README.md, which says where 9, 12 and 14 are.
 
 #include "bare_client.hpp"
 

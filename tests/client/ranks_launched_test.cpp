@@ -67,7 +67,7 @@ TEST(a_program, meets_under_zero_launch) {
 #endif
 
 #ifdef ZERO_MPIEXEC
-TEST(a_program, meets_under_mpirun) {
+TEST(a_program, pitfall_14_meets_under_mpirun_in_a_container) {
   const ran result = run("\"" ZERO_MPIEXEC "\" -n 3 " + program);
   EXPECT_EQ(result.lines, three_ranks);
   EXPECT_EQ(result.code, 0);

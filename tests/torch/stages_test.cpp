@@ -25,13 +25,15 @@ struct PieceImpl : torch::nn::Module {
   torch::Tensor forward(torch::Tensor x, torch::Tensor y) {
     auto unit = zero::torch::use(*this, x, y);
     if (throws) throw std::domain_error("in the forward");
-    const auto out = x + inner(torch::tanh(linear(x * y)));
+    const auto out =
+        overwrites ? inner(linear(x * y).tanh_()).add_(x) : x + inner(torch::tanh(linear(x * y)));
     if (loses) return out;
     return unit(out);
   }
   torch::nn::Linear linear, inner, unused;
   bool throws = false;
   bool loses = false;
+  bool overwrites = false;  // activations, where they are
 };
 TORCH_MODULE(Piece);
 
@@ -46,6 +48,7 @@ struct PiecesImpl : torch::nn::Module {
     auto y = values(static_cast<uint64_t>(step + 900), {5, 6});
     for (const int at : path) {
       x = piece(static_cast<std::size_t>(at)).forward(x, y);
+      if (piece(static_cast<std::size_t>(at)).overwrites) x.mul_(0.5);
       if (at == 0) y = y + x;
     }
     return x.square().mean();
@@ -99,6 +102,13 @@ INSTANTIATE_TEST_SUITE_P(all, torch_pieces, testing::Range(0, 4));
 
 TEST_P(torch_pieces, with_parameters_that_take_no_part) {
   expect_same(GetParam(), [](PiecesImpl&) {});
+}
+
+// Activations that are overwritten hold nothing that a hook could start again from.
+TEST_P(torch_pieces, pitfall_9_whose_activations_are_overwritten) {
+  expect_same(GetParam(), [](PiecesImpl& m) {
+    for (std::size_t i = 0; i < 3; ++i) m.piece(i).overwrites = true;
+  });
 }
 
 void tie(PieceImpl& piece, const char* name, torch::nn::Linear& own, torch::nn::Linear& to) {
