@@ -150,6 +150,26 @@ TEST(torch_gpt, is_evaluated_between_steps_and_in_their_midst) {
   });
 }
 
+// What is frozen is needed after the last gradient of its unit, for the gradient of what came
+// before.
+TEST(torch_gpt, has_blocks_that_begin_frozen) {
+  const auto make = [] {
+    Gpt model(true);
+    for (const std::size_t at : {1, 2}) {
+      const auto* const block = model->blocks[at]->as<Block>();
+      for (auto p : block->attention->parameters()) p.set_requires_grad(false);
+      for (auto p : block->projection->parameters()) p.set_requires_grad(false);
+      for (auto p : block->norm1->parameters()) p.set_requires_grad(false);
+    }
+    return model;
+  };
+  const tensors plain = train_plain(make(), sgd(0.1), 5);
+  for (const int stage : {0, 1, 2, 3}) {
+    EXPECT_EQ(largest_difference(train_wrapped(1, make, at_stage(stage), sgd(0.1), 5), plain), 0.0)
+        << stage;
+  }
+}
+
 TEST(torch_gpt, uses_a_block_twice_in_training_and_evaluation) {
   const auto train = [](int stage) {
     tensors ended;

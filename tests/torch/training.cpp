@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <gtest/gtest.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
 
@@ -12,6 +13,17 @@
 #include <thread>
 
 namespace training {
+namespace {
+
+// Some sums depend on how many threads they are made by: the twin has one, as each rank has.
+class one_thread : public testing::Environment {
+ public:
+  void SetUp() override { at::set_num_threads(1); }
+};
+const testing::Environment* const environment =
+    testing::AddGlobalTestEnvironment(new one_thread);  // gtest's own
+
+}  // namespace
 
 torch::Tensor values(uint64_t seed, at::IntArrayRef sizes) {
   const torch::NoGradGuard no_gradient;
