@@ -1,5 +1,6 @@
 // Attaching: ranges, segments, groups, and the commit that makes an engine of them.
 
+#include "agreement.hpp"
 #include "handle.hpp"
 #include "settings.hpp"
 
@@ -82,6 +83,11 @@ void commit(zero_optimizer& z) {
     return placed ? make_placed(parts) : make_mirrored(parts);
   };
   memory_of(z).check_all(segments);
+  // What the engine's own handshake does not see.
+  agree(z.reach(), "commit of stage " + std::to_string(z.config.stage) + ", accumulate " +
+                       std::to_string(z.config.accumulate) + ", reduced " +
+                       (z.config.reduce_at == ZERO_AT_BOUNDARY ? "at the boundary" : "each time") +
+                       (placed ? ", placed" : ", in memory of the client's"));
   if (z.ranks.work != nullptr) {
     s.engine =
         std::make_unique<sharded_optimizer>(z.reach(), *z.ranks.work, segments.model(), options);

@@ -95,6 +95,7 @@ class mirrored final : public client_form {
   [[nodiscard]] mirrored_unit& at(int unit) { return units_[static_cast<std::size_t>(unit)]; }
   void find_gradient_parts(mirrored_unit& unit) const;
   void spread(int unit);
+  void forget_gradients(mirrored_unit& unit);
   [[nodiscard]] kept_values collect();
   void copy_whole(int unit);
   void refresh_resident();
@@ -185,8 +186,15 @@ void mirrored::begin() {
       kept.fill(index, offset, values);
     });
   }
-  if (gradients_stay_) return;
-  for (mirrored_unit& unit : units_) give_back(unit.gradients);
+  for (mirrored_unit& unit : units_) forget_gradients(unit);
+}
+
+// What was there before is no gradient of this model.
+void mirrored::forget_gradients(mirrored_unit& unit) {
+  if (!gradients_stay_) return give_back(unit.gradients);
+  for (const mirrored_slice& slice : unit.slices) {
+    if (slice.gradient.data != nullptr) std::memset(slice.gradient.data, 0, slice.gradient.bytes());
+  }
 }
 
 // ---- parameters ----
@@ -247,10 +255,7 @@ void mirrored::end_gradients(int unit, bool last) {
                 slice.gradient.bytes());
   }
   parts_.engine.reduce(unit);
-  if (!gradients_stay_) return give_back(of.gradients);
-  for (mirrored_slice& slice : of.slices) {
-    if (slice.gradient.data != nullptr) std::memset(slice.gradient.data, 0, slice.gradient.bytes());
-  }
+  forget_gradients(of);
 }
 
 void mirrored::gradient_bound(std::size_t index) {
