@@ -14,7 +14,7 @@ int main(void) {
   zero_optimizer* z = NULL;
   zero_message why;
   if (strcmp(zero_version_string(), VERSION) != 0) return 1;
-  for (int i = 0; i < 7; ++i) weights[i] = gradients[i] = (float)i;
+  for (int i = 0; i < 7; ++i) weights[i] = (float)i;
 
   zero_config_init(&config);
   config.rule = ZERO_SGD;
@@ -26,6 +26,7 @@ int main(void) {
   if (zero_attach(z, &segment, 1, sizeof segment) != ZERO_OK) return 4;
   if (zero_step(z, 0.5, NULL) != ZERO_INVALID) return 5; /* not committed yet */
   if (zero_commit(z) != ZERO_OK) return 6;
+  for (int i = 0; i < 7; ++i) gradients[i] = weights[i];
   if (zero_step(z, 0.5, NULL) != ZERO_OK) return 7;
   for (int i = 0; i < 7; ++i) {
     if (weights[i] != 0.5f * (float)i) return 8;

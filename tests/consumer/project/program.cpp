@@ -10,7 +10,7 @@
 #include <vector>
 
 int main() {
-  std::vector<float> weights{1, 2, 3, 4, 5, 6, 7}, gradients = weights;
+  std::vector<float> weights{1, 2, 3, 4, 5, 6, 7}, gradients(7);
   zero::config how;
   how.json(R"({"optimizer": {"type": "SGD", "params": {"weight_decay": 0}}})");
   const auto ranks = zero::ranks::threads(1);
@@ -23,6 +23,7 @@ int main() {
     std::cout << "refused as it should be: " << e.what() << '\n';
   }
   optimizer.commit();
+  gradients = weights;
   optimizer.step(0.5);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     if (weights[i] != 0.5F * static_cast<float>(i + 1)) return 2;
