@@ -23,12 +23,22 @@ tier_lane::worker::~worker() {
   }
   queued_more_.notify_one();
   thread_.join();  // stores and copier bound how long a transfer takes
+  // Other lanes may wait for a move of this one still: they are told, and gone first.
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (waiting_ > 0 && error_ == nullptr) {
+    error_ = std::make_exception_ptr(
+        invalid_argument("[offload.tier_lane] ended while a move was waited for"));
+    failed_.store(true, std::memory_order_release);
+  }
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return waiting_ == 0; });
 }
 
 // Blocks until it is over, as long as moves end; throws the first error, which may be that for a
 // deadline none has. find() says what is waited for.
 template <typename Find, typename Condition>
 void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, Find find, Condition over) {
+  ++waiting_;
   while (error_ == nullptr && !over()) {
     const std::uint64_t seen = ends_;
     const bool in_time = changed_.wait_for(
@@ -42,7 +52,9 @@ void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, Find find, Con
     changed_.notify_all();
     queued_more_.notify_one();
   }
-  if (error_ != nullptr) std::rethrow_exception(error_);
+  if (--waiting_ == 0) changed_.notify_all();  // where this ends
+  const std::exception_ptr error = error_;
+  if (error != nullptr) std::rethrow_exception(error);
 }
 
 completion tier_lane::worker::queue(const move_request& what) {

@@ -92,6 +92,7 @@ class tier_lane::worker {
   std::uint64_t queued_ = 0;
   std::uint64_t ended_ = 0;
   std::uint64_t ends_ = 0;  // how often a move has ended
+  int waiting_ = 0;         // threads in await
   bool stop_ = false;
   std::exception_ptr error_;  // the first
 
