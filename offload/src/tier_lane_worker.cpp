@@ -39,6 +39,12 @@ tier_lane::worker::~worker() {
 template <typename Find, typename Condition>
 void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, Find find, Condition over) {
   ++waiting_;
+  struct leaving {  // the lock is held still
+    worker& lane;
+    ~leaving() {
+      if (--lane.waiting_ == 0) lane.changed_.notify_all();
+    }
+  } const left{*this};
   while (error_ == nullptr && !over()) {
     const std::uint64_t seen = ends_;
     const bool in_time = changed_.wait_for(
@@ -52,9 +58,7 @@ void tier_lane::worker::await(std::unique_lock<std::mutex>& lock, Find find, Con
     changed_.notify_all();
     queued_more_.notify_one();
   }
-  if (--waiting_ == 0) changed_.notify_all();  // where this ends
-  const std::exception_ptr error = error_;
-  if (error != nullptr) std::rethrow_exception(error);
+  if (error_ != nullptr) std::rethrow_exception(error_);
 }
 
 completion tier_lane::worker::queue(const move_request& what) {

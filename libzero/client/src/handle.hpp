@@ -58,6 +58,7 @@ struct zero_optimizer {
   std::vector<int> forward_order;
   bool wrapped_flat = false;
   std::string report;
+  std::vector<double> summed;     // of all ranks; kept, so that steps allocate nothing
   zero::client::session at_work;  // empty until zero_commit
 
   [[nodiscard]] zero::collectives::communicator& reach() const noexcept {

@@ -17,7 +17,8 @@ namespace zero::client {
 void sum_over_ranks(zero_optimizer& z, double* values, std::size_t count) {
   if (z.reach().size() == 1 || count == 0) return;
   const auto ranks = static_cast<std::size_t>(z.reach().size());
-  std::vector<double> all(count * ranks);
+  std::vector<double>& all = z.summed;
+  all.resize(count * ranks);
   const std::size_t bytes = count * sizeof(double);
   collectives::call how;
   how.name = "sum";
