@@ -55,14 +55,17 @@ const float* array_of(const state_range& range, int state) {
 }
 
 // Of what is not updated there are no master weights but the parameters.
-void read_frozen(session& s, const slice_place& place, float* out) {
+void read_frozen(zero_optimizer& z, session& s, const slice_place& place, float* out) {
   const gathered_unit gathered = s.engine->gather(place.unit);
   const const_typed_span values = gathered.parameter(place.position);
-  if (out != nullptr) optim::convert(values, {out, values.count, dtype::fp32});
+  if (out == nullptr) return;
+  z.staging.read(values, [&](std::uint64_t offset, const const_typed_span& part) {
+    optim::convert(part, {out + offset, part.count, dtype::fp32});
+  });
 }
 
 void read_state(zero_optimizer& z, session& s, const slice_place& place, int state, float* out) {
-  if (!z.segments.all()[place.segment].trainable) return read_frozen(s, place, out);
+  if (!z.segments.all()[place.segment].trainable) return read_frozen(z, s, place, out);
   const gathered_runs all = runs_of_all(z, s, index_of(s, place));
   const auto ranks = static_cast<std::size_t>(z.reach().size());
   const auto rank = static_cast<std::size_t>(z.reach().rank());
@@ -78,14 +81,16 @@ void read_state(zero_optimizer& z, session& s, const slice_place& place, int sta
       }
       at += run.count;
     }
-    std::memcpy(at, array_of(range, state), range.count * sizeof(float));
+    const std::size_t bytes = range.count * sizeof(float);
+    if (range.on_device) {
+      z.work().read(array_of(range, state), at, bytes);
+    } else {
+      std::memcpy(at, array_of(range, state), bytes);
+    }
   });
+  z.work().queue().record().wait();
   if (ranks > 1 && all.most > 0) {
-    collectives::call how;
-    how.name = "read state";
-    z.reach()
-        .all_gather({own, all.most, dtype::fp32}, {values.data(), values.size(), dtype::fp32}, how)
-        .wait();
+    z.staging.all_gather(z.reach(), own, values.data(), all.most * sizeof(float), "read state");
   }
   if (out == nullptr) return;
   for (std::size_t other = 0; other < ranks; ++other) {
@@ -109,8 +114,14 @@ void write_state(zero_optimizer& z, session& s, const slice_place& place, int st
   s.engine->visit(access::write, [&](const state_range& range) {
     if (range.parameter != index) return;
     float* const to = state == ZERO_MASTER ? range.master : range.states[state];
-    std::memcpy(to, values + range.offset, range.count * sizeof(float));
+    const std::size_t bytes = range.count * sizeof(float);
+    if (range.on_device) {
+      z.work().write(values + range.offset, to, bytes);
+    } else {
+      std::memcpy(to, values + range.offset, bytes);
+    }
   });
+  z.work().queue().record().wait();  // the values are the caller's again
   s.form->stepped(state == ZERO_MASTER);
 }
 
@@ -133,11 +144,12 @@ void full_begin(zero_optimizer& z, session& s, int where, int how) {
 }  // namespace
 }  // namespace zero::client
 
+using zero::client::enter_ordered;
 using zero::client::enter_work;
 using zero::client::session;
 
 zero_status zero_visit(zero_optimizer* z, int access, zero_update_function visit, void* user) {
-  return enter_work(z, "visit", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "visit", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("visit");
     if (access != ZERO_READ && access != (ZERO_READ | ZERO_WRITE)) {
       throw zero::invalid_argument("[client.visit] access " + std::to_string(access) +
@@ -152,7 +164,7 @@ zero_status zero_visit(zero_optimizer* z, int access, zero_update_function visit
 }
 
 zero_status zero_swap(zero_optimizer* z, int32_t state) {
-  return enter_work(z, "swap", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "swap", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("swap");
     if (state == ZERO_MASTER) throw zero::invalid_argument("[client.swap] state -1");
     zero::client::check_state(own, s, state, "swap");
@@ -164,7 +176,7 @@ zero_status zero_swap(zero_optimizer* z, int32_t state) {
 
 zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, int32_t state,
                             int where, float* out) {
-  return enter_work(z, "read_state", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "read_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("read_state");
     const auto place = zero::client::place_of(own, s, name, slice, "read_state");
     zero::client::check_state(own, s, state, "read_state");
@@ -185,7 +197,7 @@ zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, 
 
 zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice, int32_t state,
                              const float* values) {
-  return enter_work(z, "write_state", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "write_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("write_state");
     const auto place = zero::client::place_of(own, s, name, slice, "write_state");
     zero::client::check_state(own, s, state, "write_state");
@@ -195,13 +207,13 @@ zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice,
 }
 
 zero_status zero_full_begin(zero_optimizer* z, int where, int access) {
-  return enter_work(z, "full_begin", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "full_begin", nullptr, [&](zero_optimizer& own, session& s) {
     zero::client::full_begin(own, s, where, access);
   });
 }
 
 zero_status zero_full_end(zero_optimizer* z) {
-  return enter_work(z, "full_end", [](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "full_end", nullptr, [](zero_optimizer& own, session& s) {
     if (!s.full) throw zero::invalid_argument("[client.full_end] zero_full_begin comes first");
     own.gate.changes();
     s.full = false;
