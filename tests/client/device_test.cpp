@@ -1,6 +1,7 @@
 // A trainer whose memory is a device's ends with the bits of the host, in both forms and at every
 // stage, though nobody waits for what is queued.
 
+#include "kernel_trainer.hpp"
 #include "queued_client.hpp"
 
 #include <zero/base/error.hpp>
@@ -219,6 +220,30 @@ TEST_P(client_on_device, whole_parameters_are_read_and_written) {
       run_on_device(GetParam(), run, [&](zero_ranks& own, const flat_run& here) {
         EXPECT_TRUE(same_bits(train_with_written(own, here), wanted))
             << "stage " << stage << ", placed " << placed;
+      });
+    }
+  }
+}
+
+// ---- kernels of the trainer's own ----
+
+// What runs on a GPU as well, where granules are larger.
+TEST_P(client_on_device, kernels_have_the_bits_of_the_host) {
+  for (int stage = 0; stage <= 3; ++stage) {
+    for (const char* form : {"ranges", "stable", "slots"}) {
+      kernel_run run;
+      run.stage = stage;
+      run.slice = 5003;
+      run.placed = std::string(form) != "ranges";
+      run.stable = std::string(form) == "stable";
+      const kernel_result host = train_by_host_kernels(GetParam(), run);
+      run.device = 0;
+      run_on_device(GetParam(), {}, [&](zero_ranks& own, const flat_run&) {
+        queued_stream trainer(7, longest_pause_us);
+        const auto kernels = make_queued_processor(trainer);
+        const kernel_result got = train_by_kernels(own, {*kernels, own.device->memory()}, run);
+        EXPECT_TRUE(same_bits(got.parameters, host.parameters)) << form << ", stage " << stage;
+        EXPECT_EQ(got.norm, host.norm);
       });
     }
   }

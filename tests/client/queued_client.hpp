@@ -8,7 +8,11 @@
 #include "flat_trainer.hpp"
 #include "support/queued_device.hpp"
 
+#include <zero/base/memory_resource.hpp>
+
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -27,6 +31,26 @@ class borrowed_stream final : public stream {
   queued_stream& lent_;
 };
 
+// What is given back is no numbers at once, whoever uses it still.
+class spoiling_memory final : public memory_resource {
+ public:
+  explicit spoiling_memory(memory_resource& from) : from_(from) {}
+  [[nodiscard]] void* allocate(std::size_t bytes) override {
+    void* const block = from_.allocate(bytes);
+    std::memset(block, 0, bytes);
+    return block;
+  }
+  void deallocate(void* block, std::size_t bytes) noexcept override {
+    std::memset(block, 0xFF, bytes);
+    from_.deallocate(block, bytes);
+  }
+  [[nodiscard]] memory_place place() const noexcept override { return memory_place::device; }
+  [[nodiscard]] address_space* mappings() noexcept override { return from_.mappings(); }
+
+ private:
+  memory_resource& from_;
+};
+
 class queued_client_device final : public client::client_device {
  public:
   // `ranks` and `usual`, the device's default stream, must outlive it.
@@ -34,12 +58,13 @@ class queued_client_device final : public client::client_device {
       : usual_(usual),
         lane_(static_cast<std::uint64_t>(ranks.rank()) + 17, usual.longest_pause()),
         ranks_(on_device(ranks)),
+        memory_(ranks_->memory()),
         work_(make_queued_processor(lane_)) {}
 
   [[nodiscard]] int ordinal() const noexcept override { return 0; }
   [[nodiscard]] collectives::communicator& ranks() noexcept override { return *ranks_; }
   [[nodiscard]] optim::processor& work() noexcept override { return *work_; }
-  [[nodiscard]] memory_resource& memory() noexcept override { return ranks_->memory(); }
+  [[nodiscard]] memory_resource& memory() noexcept override { return memory_; }
   [[nodiscard]] std::unique_ptr<stream> borrow(void* native) override {
     auto* const lent = native == nullptr ? &usual_ : static_cast<queued_stream*>(native);
     return std::make_unique<borrowed_stream>(*lent);
@@ -52,6 +77,7 @@ class queued_client_device final : public client::client_device {
   queued_stream& usual_;
   queued_stream lane_;
   std::unique_ptr<collectives::communicator> ranks_;
+  spoiling_memory memory_;
   std::unique_ptr<optim::processor> work_;
 };
 

@@ -49,6 +49,7 @@ class device_range final : public client_range {
   }
 
   void give_back(span<const extent> parts) override {
+    left_.clear();
     for (const extent& part : parts) {
       const std::size_t end = part.at + part.bytes;
       for (std::size_t i = first(part); i < last(part); ++i) {
@@ -62,9 +63,10 @@ class device_range final : public client_range {
         } else if (!whole) {
           clear(memory_ + from, to - from);
         }
-        if (whole) pool_.leave(place);
+        if (whole) left_.push_back(&place);
       }
     }
+    pool_.leave(left_);
   }
 
   void trim() override { pool_.trim(); }
@@ -118,6 +120,7 @@ class device_range final : public client_range {
   const std::size_t size_;
   std::byte* const memory_;
   std::vector<granule_place> granules_;
+  std::vector<granule_place*> left_;  // of the call at hand
 };
 
 }  // namespace

@@ -61,9 +61,13 @@ void granule_pool::fill(granule_place& place) {
   free_.pop_back();
 }
 
-void granule_pool::leave(granule_place& place) {
-  place.leaving = ++number_;
-  leaving_.push_back({&place, number_, work_.queue().record()});
+void granule_pool::leave(span<granule_place* const> places) {
+  if (places.empty()) return;
+  const completion used = work_.queue().record();
+  for (granule_place* const place : places) {
+    place->leaving = ++number_;
+    leaving_.push_back({place, number_, used});
+  }
 }
 
 void granule_pool::stay(granule_place& place) noexcept { place.leaving = 0; }

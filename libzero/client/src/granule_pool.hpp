@@ -55,8 +55,8 @@ class granule_pool {
   void expect(std::size_t granules) noexcept;
   // Puts memory of any contents behind it. Throws out_of_memory.
   void fill(granule_place& place);
-  // Nobody uses it after what is queued now; it must stay where it is until end().
-  void leave(granule_place& place);
+  // Nobody uses them after what is queued now; they must stay where they are until end().
+  void leave(span<granule_place* const> places);
   // It is used again, as it is.
   void stay(granule_place& place) noexcept;
   // Takes what was given back from where it was and frees what is not needed. Blocks.
