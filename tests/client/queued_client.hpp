@@ -69,9 +69,12 @@ class queued_client_device final : public client::client_device {
     auto* const lent = native == nullptr ? &usual_ : static_cast<queued_stream*>(native);
     return std::make_unique<borrowed_stream>(*lent);
   }
+  [[nodiscard]] bool reaches(const void* memory) const override { return memory != foreign; }
   void set_deadline(std::chrono::milliseconds deadline) noexcept override {
     ranks_->set_deadline(deadline);
   }
+
+  const void* foreign = nullptr;  // what is not the device's
 
  private:
   queued_stream& usual_;

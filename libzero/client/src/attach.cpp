@@ -16,7 +16,8 @@ namespace zero::client {
 namespace {
 
 own_memory memory_of(const zero_optimizer& z) {
-  return {z.ranges[ZERO_PARAMETERS], z.ranges[ZERO_GRADIENTS], z.config.stage};
+  return {z.ranges[ZERO_PARAMETERS], z.ranges[ZERO_GRADIENTS], z.config.stage,
+          z.ranks.device.get()};
 }
 
 void make_range(zero_optimizer& z, int what, std::size_t bytes, void** out) {

@@ -25,6 +25,9 @@ class gpu final : public client_device {
   [[nodiscard]] std::unique_ptr<stream> borrow(void* native) override {
     return joined_.device->borrow_stream(native);
   }
+  [[nodiscard]] bool reaches(const void* memory) const override {
+    return joined_.device->reaches(memory);
+  }
   void set_deadline(std::chrono::milliseconds deadline) noexcept override {
     joined_.device->set_deadline(deadline.count());
     joined_.ranks->set_deadline(deadline);

@@ -34,6 +34,8 @@ class client_device {
   // A stream that the client made, or the device's default one for null. It must outlive what is
   // returned.
   [[nodiscard]] virtual std::unique_ptr<stream> borrow(void* native) = 0;
+  // Whether work() can use what lies there.
+  [[nodiscard]] virtual bool reaches(const void* memory) const = 0;
   virtual void set_deadline(std::chrono::milliseconds deadline) noexcept = 0;
 };
 

@@ -18,6 +18,7 @@ class client_streams {
 
   // The stream of calls that name none; null: the device's default one.
   void use(void* native) noexcept { usual_ = native; }
+  [[nodiscard]] void* usual() const noexcept { return usual_; }
   // What the library queues from now on comes after what the client has queued.
   void arrive(void* native);
   // What the client queues from now on comes after what the library has queued.

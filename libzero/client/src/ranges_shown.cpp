@@ -38,8 +38,12 @@ range_function shown_to(zero_optimizer& z, zero_update_function function, void* 
     shown.states = range.states;
     shown.state_count = range.state_count;
     shown.on_device = range.on_device ? 1 : 0;
-    shown.stream = range.on_device ? z.at_work.engine->stream().native() : nullptr;
+    if (range.on_device) {
+      shown.stream = z.streams.usual();
+      z.streams.depart(nullptr);
+    }
     const int returned = function(user, &shown);
+    if (range.on_device) z.streams.arrive(nullptr);
     if (returned == 0) return;
     throw callback_failed(std::string("[client.") + call + "] the client's function for '" +
                               z.segments.slice_name(place.segment, place.slice) +
