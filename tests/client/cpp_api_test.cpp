@@ -311,7 +311,7 @@ TEST(cpp_api_halves, gradients_are_shown_in_fp32_or_not_at_all) {
       how.gradient_dtype = wide ? ZERO_FP32 : -1;
       optimizer z(how, among);
       std::vector<std::uint16_t> weights(300, 0x3F80);    // bf16 of 1
-      std::vector<std::uint16_t> gradients(300, 0x4000);  // 2
+      std::vector<std::uint16_t> gradients(300, 0x4000);  // what is there before is none
       zero_segment segment{};
       segment.name = "halves";
       segment.parameter = weights.data();
@@ -320,6 +320,7 @@ TEST(cpp_api_halves, gradients_are_shown_in_fp32_or_not_at_all) {
       segment.dtype = ZERO_BF16;
       z.attach(segment);
       z.commit();
+      gradients.assign(gradients.size(), 0x4000);  // 2
       z.step_with(0.5, [&](const update_range& range) {
         if (!wide) {
           EXPECT_THROW(static_cast<void>(range.gradient()), refused_call);

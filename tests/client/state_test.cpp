@@ -120,10 +120,12 @@ TEST(client_own_rule, that_throws_poisons_whatever_it_throws) {
       throw invalid_argument("a rule's own");
     };
     model.forward_backward(0, 0);
-    EXPECT_EQ(zero_step_with(z, 0.001, thrower, nullptr, nullptr), ZERO_FAILURE);
-    EXPECT_STREQ(zero_last_error(z), "a rule's own");
-    EXPECT_EQ(zero_forward_begin(z, 0, nullptr), ZERO_FAILURE);
-    EXPECT_EQ(zero_first_error(z), ZERO_FAILURE);
+    EXPECT_EQ(zero_step_with(z, 0.001, thrower, nullptr, nullptr), ZERO_CALLBACK);
+    const std::string message = zero_last_error(z);
+    EXPECT_NE(message.find("the client's function for 'tensor."), std::string::npos) << message;
+    EXPECT_NE(message.find("threw a rule's own"), std::string::npos) << message;
+    EXPECT_EQ(zero_forward_begin(z, 0, nullptr), ZERO_CALLBACK);
+    EXPECT_EQ(zero_first_error(z), ZERO_CALLBACK);
   });
 }
 

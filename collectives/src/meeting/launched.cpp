@@ -165,11 +165,11 @@ std::optional<std::string> process_variable(const std::string& name) {
 std::optional<rank_identity> rank_from_environment(const variables& environment) {
   std::optional<stated> first;
   bool by_mpi = false;
-  const auto take = [&](std::optional<stated> other) {
+  const auto take = [&](const std::optional<stated>& other) {
     if (!other) return;
     by_mpi = by_mpi || other->names.of_mpi;
     if (!first) {
-      first = std::move(other);
+      first = other;
       return;
     }
     agree(first->names.rank, first->rank, other->names.rank, other->rank);

@@ -1,5 +1,6 @@
 // Attaching: ranges, segments, groups, and the commit that makes an engine of them.
 
+#include "agreement.hpp"
 #include "device_range.hpp"
 #include "handle.hpp"
 #include "settings.hpp"
@@ -95,6 +96,12 @@ void commit(zero_optimizer& z) {
     return placed ? make_placed(parts) : make_mirrored(parts);
   };
   memory_of(z).check_all(segments);
+  // What the engine's own handshake does not see.
+  agree(z.reach(), z.staging,
+        "commit of stage " + std::to_string(z.config.stage) + ", accumulate " +
+            std::to_string(z.config.accumulate) + ", reduced " +
+            (z.config.reduce_at == ZERO_AT_BOUNDARY ? "at the boundary" : "each time") +
+            (placed ? ", placed" : ", in memory of the client's"));
   z.streams.arrive(nullptr);
   s.engine = std::make_unique<sharded_optimizer>(z.reach(), z.work(), segments.model(), options);
   z.gate.changes();

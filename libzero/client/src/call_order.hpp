@@ -51,6 +51,7 @@ class call_order {
   [[nodiscard]] bool last_micro_batch() const noexcept {
     return index_ < 0 || index_ + 1 >= count_;
   }
+  [[nodiscard]] int micro_batches() const noexcept { return index_ < 0 ? 1 : index_ + 1; }
   // A micro-batch of this step has been begun before the one now asked for.
   [[nodiscard]] bool has_micro_batch() const noexcept { return index_ >= 0; }
 

@@ -22,7 +22,8 @@ bool asks_for_nothing(const json& value) {
     return std::all_of(value.begin(), value.end(),
                        [](const json& v) { return asks_for_nothing(v); });
   }
-  return is_left_alone(value) || value.empty() || value == false || value == 0 || value == "";
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() || is_left_alone(value);
+  return is_left_alone(value) || value.empty() || value == false || value == 0;
 }
 
 bool is_whole(const json& value, double low, double high) {

@@ -119,7 +119,7 @@ bool put(char* to, const field&, const json& value) {
   if (!is_text(value)) return false;
   const auto& text = value.get_ref<const std::string&>();
   std::memset(to, 0, most_text + 1);
-  std::memcpy(to, text.data(), text.size());
+  text.copy(to, most_text);
   return true;
 }
 

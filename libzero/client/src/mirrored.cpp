@@ -94,6 +94,7 @@ class mirrored final : public client_form {
   [[nodiscard]] mirrored_unit& at(int unit) { return units_[static_cast<std::size_t>(unit)]; }
   void find_gradient_parts(mirrored_unit& unit) const;
   void spread(int unit);
+  void forget_gradients(mirrored_unit& unit);
   [[nodiscard]] kept_values collect();
   void copy_whole(int unit);
   void refresh_resident();
@@ -183,15 +184,21 @@ void mirrored::begin() {
       kept.fill(index, offset, values);
     });
   }
-  for (mirrored_unit& unit : units_) {
-    if (!gradients_stay_) give_back(unit.gradients);
-  }
+  for (mirrored_unit& unit : units_) forget_gradients(unit);
   trim();
 }
 
 void mirrored::trim() {
   for (const auto& range : parts_.memory.parameters) range->trim();
   for (const auto& range : parts_.memory.gradients) range->trim();
+}
+
+// What was there before is no gradient of this model.
+void mirrored::forget_gradients(mirrored_unit& unit) {
+  if (!gradients_stay_) return give_back(unit.gradients);
+  for (const mirrored_slice& slice : unit.slices) {
+    if (slice.gradient.data != nullptr) parts_.work.clear(slice.gradient);
+  }
 }
 
 // ---- parameters ----
@@ -249,10 +256,7 @@ void mirrored::end_gradients(int unit, bool last) {
     parts_.work.copy(slice.gradient, engine.gradient(slice.place.position));
   }
   parts_.engine.reduce(unit);
-  if (!gradients_stay_) return give_back(of.gradients);
-  for (mirrored_slice& slice : of.slices) {
-    if (slice.gradient.data != nullptr) parts_.work.clear(slice.gradient);
-  }
+  forget_gradients(of);
 }
 
 void mirrored::gradient_bound(std::size_t index) {

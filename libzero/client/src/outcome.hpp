@@ -15,12 +15,13 @@ struct outcome {
   std::string message;
 };
 
-// A function of the client returned something else than 0.
+// A function of the client returned something else than 0, or threw.
 class callback_failed final : public error {
  public:
   callback_failed(const std::string& what, int result)
-      : error(what + " returned " + std::to_string(result)), returned(result) {}
-  int returned;
+      : error(what + " returned " + std::to_string(result)) {}
+  callback_failed(const std::string& what, const std::string& thrown)
+      : error(what + " threw " + thrown) {}
 };
 
 // What is being thrown now; never throws. To be called in a catch block.

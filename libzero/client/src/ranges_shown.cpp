@@ -2,6 +2,7 @@
 
 #include <zero/base/error.hpp>
 
+#include <exception>
 #include <string>
 
 namespace zero::client {
@@ -38,17 +39,25 @@ range_function shown_to(zero_optimizer& z, zero_update_function function, void* 
     shown.states = range.states;
     shown.state_count = range.state_count;
     shown.on_device = range.on_device ? 1 : 0;
+    const auto what = [&] {
+      return std::string("[client.") + call + "] the client's function for '" +
+             z.segments.slice_name(place.segment, place.slice) + "' from element " +
+             std::to_string(range.offset);
+    };
     if (range.on_device) {
       shown.stream = z.streams.usual();
       z.streams.depart(nullptr);
     }
-    const int returned = function(user, &shown);
+    int returned = 0;
+    try {
+      returned = function(user, &shown);
+    } catch (const std::exception& e) {
+      throw callback_failed(what(), e.what());
+    } catch (...) {
+      throw callback_failed(what(), "what is no exception");
+    }
+    if (returned != 0) throw callback_failed(what(), returned);
     if (range.on_device) z.streams.arrive(nullptr);
-    if (returned == 0) return;
-    throw callback_failed(std::string("[client.") + call + "] the client's function for '" +
-                              z.segments.slice_name(place.segment, place.slice) +
-                              "' from element " + std::to_string(range.offset),
-                          returned);
   };
 }
 

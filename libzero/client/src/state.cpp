@@ -1,5 +1,6 @@
 // Weights and states: shown, exchanged, read and written.
 
+#include "agreement.hpp"
 #include "handle.hpp"
 #include "kept_values.hpp"
 #include "ranges_shown.hpp"
@@ -48,6 +49,11 @@ std::size_t index_of(const session& s, const slice_place& place) {
   std::size_t index = 0;
   while (s.places[index].segment != place.segment || s.places[index].slice != place.slice) ++index;
   return index;
+}
+
+std::string told(const char* call, const zero_optimizer& z, const slice_place& place, int state) {
+  return std::string(call) + " of '" + z.segments.slice_name(place.segment, place.slice) +
+         "', state " + std::to_string(state);
 }
 
 const float* array_of(const state_range& range, int state) {
@@ -110,6 +116,7 @@ void write_state(zero_optimizer& z, session& s, const slice_place& place, int st
                            "' is frozen: write it between zero_full_begin and zero_full_end");
   }
   z.gate.changes();
+  agree(z.reach(), z.staging, told("write_state", z, place, state));
   const std::size_t index = index_of(s, place);
   s.engine->visit(access::write, [&](const state_range& range) {
     if (range.parameter != index) return;
@@ -135,6 +142,9 @@ void full_begin(zero_optimizer& z, session& s, int where, int how) {
     throw invalid_argument("[client.full_begin] access " + std::to_string(how));
   }
   z.gate.changes();
+  agree(z.reach(), z.staging,
+        "full_begin on " + std::string(where == ZERO_ON_ALL ? "all" : "rank 0") + ", access " +
+            std::to_string(how));
   s.full_here = where == ZERO_ON_ALL || z.reach().rank() == 0;
   s.form->full_begin(s.full_here);
   s.full = true;
@@ -158,6 +168,7 @@ zero_status zero_visit(zero_optimizer* z, int access, zero_update_function visit
     const auto show = zero::client::shown_to(own, visit, user, "visit");
     if (access == ZERO_READ) return s.engine->visit(zero::access::read, show);
     own.gate.changes();
+    zero::client::agree(own.reach(), own.staging, "visit to write");
     s.engine->visit(zero::access::write, show);
     s.form->stepped(true);
   });
@@ -169,6 +180,7 @@ zero_status zero_swap(zero_optimizer* z, int32_t state) {
     if (state == ZERO_MASTER) throw zero::invalid_argument("[client.swap] state -1");
     zero::client::check_state(own, s, state, "swap");
     own.gate.changes();
+    zero::client::agree(own.reach(), own.staging, "swap with state " + std::to_string(state));
     s.engine->swap_with_state(state);
     s.form->stepped(true);
   });
@@ -191,6 +203,8 @@ zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, 
                                    own.segments.all()[place.segment].name +
                                    "' is frozen and has no states");
     }
+    zero::client::agree(own.reach(), own.staging,
+                        zero::client::told("read_state", own, place, state));
     zero::client::read_state(own, s, place, state, here ? out : nullptr);
   });
 }
@@ -216,15 +230,17 @@ zero_status zero_full_end(zero_optimizer* z) {
   return enter_ordered(z, "full_end", nullptr, [](zero_optimizer& own, session& s) {
     if (!s.full) throw zero::invalid_argument("[client.full_end] zero_full_begin comes first");
     own.gate.changes();
+    zero::client::agree(own.reach(), own.staging, "full_end");
     s.full = false;
     s.form->full_end(s.full_here, s.full_written);
   });
 }
 
 zero_status zero_digest(zero_optimizer* z, char out[33]) {
-  return enter_work(z, "digest", [&](zero_optimizer&, session& s) {
+  return enter_work(z, "digest", [&](zero_optimizer& own, session& s) {
     s.order->expect_idle("digest");
     if (out == nullptr) throw zero::invalid_argument("[client.digest] a null pointer");
+    zero::client::agree(own.reach(), own.staging, "digest");
     const std::string hex = zero::to_hex(s.engine->parameters_digest());
     std::memcpy(out, hex.c_str(), 33);
   });
@@ -236,6 +252,7 @@ zero_status zero_sum(zero_optimizer* z, double* values, size_t count) {
       throw zero::invalid_argument("[client.sum] a null pointer");
     }
     own.gate.changes();
+    zero::client::agree(own.reach(), own.staging, "sum of " + std::to_string(count) + " values");
     zero::client::sum_over_ranks(own, values, count);
   });
 }

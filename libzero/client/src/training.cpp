@@ -1,5 +1,6 @@
 // One micro-batch and one step.
 
+#include "agreement.hpp"
 #include "handle.hpp"
 #include "ranges_shown.hpp"
 #include "settings.hpp"
@@ -135,7 +136,7 @@ void end_backward(zero_optimizer& z, session& s, int unit) {
 
 void check_step(const session& s, const char* call, double learning_rate) {
   s.order->may_step(call);
-  if (!std::isfinite(learning_rate)) {
+  if (!std::isfinite(static_cast<float>(learning_rate))) {
     throw invalid_argument(std::string("[client.") + call + "] the learning rate is not finite");
   }
 }
@@ -144,6 +145,11 @@ void check_step(const session& s, const char* call, double learning_rate) {
 void step(zero_optimizer& z, session& s, double learning_rate, const range_function& update,
           double* loss) {
   z.gate.changes();
+  // Added up in the client's memory, micro-batches are one reduction to the engine.
+  if (z.config.reduce_at == ZERO_AT_BOUNDARY) {
+    agree(z.reach(), z.staging,
+          "step after " + std::to_string(s.order->micro_batches()) + " micro-batches");
+  }
   finish_micro_batch(s, true);
   const auto rate = static_cast<float>(learning_rate);
   bool changed = true;

@@ -28,6 +28,7 @@ class open_handle {
   /** Throws what a destructor has kept, then what the call came to. */
   void expect(zero_status status) {
     throw_kept();
+    if (z_ == nullptr) throw_client_error(ZERO_INVALID, "[client] the optimizer has been closed");
     if (status != ZERO_OK) throw_now(status);
   }
   void throw_kept() {

@@ -31,7 +31,7 @@ typedef struct zero_update_range {
   void* stream;      /**< that of zero_use_stream; NULL: the GPU's default one, or on the host */
 } zero_update_range;
 
-/** Returns 0, or anything else for an error: the step then fails with ZERO_CALLBACK. */
+/** Returns 0, or anything else for an error: the call then fails with ZERO_CALLBACK. */
 typedef int (*zero_update_function)(void* user, const zero_update_range* range);
 
 /** zero_step with ZERO_OWN_RULE: `update` is called on every range of this rank, in order. */
@@ -58,7 +58,8 @@ ZERO_PUBLIC zero_status zero_write_state(zero_optimizer* z, const char* name, in
                                          int32_t state, const float* values);
 /** All parameters are whole, on all ranks or on rank 0, until zero_full_end; which, with
  * ZERO_WRITE, gives every rank those of rank 0. Where they are placed, zero_parameter says where
- * they are meanwhile. Collective. Between steps. For saving, sampling and loading. */
+ * they are meanwhile, in memory that comes beside what zero_memory counts. Collective. Between
+ * steps. For saving, sampling and loading. */
 ZERO_PUBLIC zero_status zero_full_begin(zero_optimizer* z, int where, int access);
 ZERO_PUBLIC zero_status zero_full_end(zero_optimizer* z);
 /** 32 hex digits of all master weights, the same on all ranks. Collective. */

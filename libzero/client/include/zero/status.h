@@ -27,7 +27,7 @@ enum {
   ZERO_DESYNC = 4,    /**< ranks are doing different things */
   ZERO_CORRUPT = 5,   /**< bytes are not what was written */
   ZERO_RESOURCE = 6,  /**< out of memory, budget, disk or descriptors */
-  ZERO_CALLBACK = 7,  /**< a function of the client returned something else than 0 */
+  ZERO_CALLBACK = 7,  /**< a function of the client returned something else than 0, or threw */
   ZERO_BUSY = 8       /**< another thread is using the handle; nothing has changed */
 };
 

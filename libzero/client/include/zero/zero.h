@@ -117,7 +117,7 @@ ZERO_PUBLIC zero_status zero_set_group(zero_optimizer* z, int32_t group,
                                        const zero_group* constants);
 ZERO_PUBLIC zero_status zero_forward_order(zero_optimizer* z, const int32_t* units, size_t count);
 /** Compares what is attached with all ranks, gives every rank the parameters of rank 0, shards them
- *  and gives back what the stage gives back. Collective. */
+ *  and gives back what the stage gives back; gradients become zeros. Collective. */
 ZERO_PUBLIC zero_status zero_commit(zero_optimizer* z);
 /** One fp32 buffer of `tensors` tensors back to back, as llm.c has it, and its commit: tensors from
  *  stacked_begin up to stacked_end are stacks of `layers` slices, slice l of unit 1 + l; all others
@@ -148,8 +148,9 @@ ZERO_PUBLIC zero_status zero_micro_batch(zero_optimizer* z, int32_t index, int32
 /** Says that forwards until zero_micro_batch or the next zero_backward_begin have no backward. */
 ZERO_PUBLIC zero_status zero_evaluate(zero_optimizer* z);
 /** The parameters of the unit are whole until its end. Several units may be between their begin and
- *  end: where parameters are placed, at stage 3, prefetch + 1 of them. zero_backward_begin of a
- * unit whose forward has not ended goes on with it. */
+ *  end; where they are placed, from stage 2 on, as many as the slots of the schedule hold, whose
+ * sizes are those of the units in their order: one more is refused, and nothing has changed. Ranges
+ * know no such limit. zero_backward_begin of a unit whose forward has not ended goes on with it. */
 ZERO_PUBLIC zero_status zero_forward_begin(zero_optimizer* z, int32_t unit, void* stream);
 ZERO_PUBLIC zero_status zero_forward_end(zero_optimizer* z, int32_t unit, void* stream);
 ZERO_PUBLIC zero_status zero_backward_begin(zero_optimizer* z, int32_t unit, void* stream);
@@ -168,8 +169,9 @@ typedef struct zero_step_result {
   double loss_scale;    /**< that the gradients of this step carried */
 } zero_step_result;
 
-/** Reduces what has not been, clips, updates and publishes. Gradients read as zeros afterwards.
- *  loss may be NULL; in: this rank's, out: the mean over ranks. Collective. */
+/** Reduces what has not been, clips, updates and publishes. Gradients that went into it read
+ *  as zeros; what is added after the zero_backward_end of its unit is of the next step. loss may be
+ * NULL; in: this rank's, out: the mean over ranks. Collective. */
 ZERO_PUBLIC zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss);
 ZERO_PUBLIC zero_status zero_last_step(zero_optimizer* z, zero_step_result* out);
 /** Of the gradients as they are now, before a step; the same on all ranks. Collective. No gradient
