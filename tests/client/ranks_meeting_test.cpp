@@ -190,10 +190,11 @@ TEST(explicit_ranks, refuse_a_spec_that_cannot_be) {
 }
 
 TEST(explicit_ranks, of_a_newer_client_are_taken_if_they_ask_for_nothing_new) {
+  const std::string name = "x";
   struct {
     zero_rank_spec known;
     long newer;
-  } spec{spec_of(0, 1, "x"), 0};
+  } spec{spec_of(0, 1, name), 0};
   spec.known.struct_size = sizeof spec;
   zero_ranks* ranks = nullptr;
   zero_message why;

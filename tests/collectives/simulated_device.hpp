@@ -83,6 +83,18 @@ class simulated_events final : public collectives::event_ring {
 class simulated_device {
  public:
   explicit simulated_device(int longest_pause_us = 0) : pause_(longest_pause_us) {}
+  simulated_device(const simulated_device&) = delete;
+  simulated_device& operator=(const simulated_device&) = delete;
+  // Streams wait for each other: all are done before one of them goes.
+  ~simulated_device() {
+    for (const auto& each : streams_) {
+      try {
+        each->record().wait();
+      } catch (...) {
+        continue;  // it has stopped, which is as good
+      }
+    }
+  }
 
   [[nodiscard]] std::shared_ptr<queued_stream> make_stream() {
     const std::lock_guard lock(mutex_);
