@@ -21,6 +21,7 @@ TESTS = {
     "collectives_gpu_lanes_test": None,
     "collectives_nccl_test": None,
     "engine_cuda_test": None,
+    "client_cuda_test": None,
     "trainer_cuda_test": None,
 }
 OPTIONAL_TESTS = ("collectives_nccl_test",)  # only where it was built with NCCL
@@ -33,6 +34,7 @@ SMALL = {
     "collectives_gpu_lanes_test": "*sums_have_the_bits*",
     "base_lanes_test": "*second_mapping*",
     "engine_cuda_test": "*two_steps_of_two_ranks*",
+    "client_cuda_test": "*small_model*",
     "trainer_cuda_test": "*gradients_are_added_to*",
 }
 TOOLS = ("memcheck", "racecheck", "initcheck")

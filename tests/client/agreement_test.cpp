@@ -83,9 +83,12 @@ TEST(client_agreement, other_arguments_are_an_error_on_all_ranks) {
 TEST(client_agreement, a_minority_is_named_by_everyone) {
   run_clients(5, [](zero_ranks& own) {
     const int rank = own.communicator->rank();
-    client::agree(*own.communicator, "the same");
+    const auto work = optim::make_host_processor();
+    page_resource memory;
+    client::value_staging staging(*work, memory);
+    client::agree(*own.communicator, staging, "the same");
     try {
-      client::agree(*own.communicator, rank == 2 || rank == 4 ? "one thing" : "another");
+      client::agree(*own.communicator, staging, rank == 2 || rank == 4 ? "one thing" : "another");
       ADD_FAILURE() << rank;
     } catch (const desync& e) {
       EXPECT_EQ(e.ranks, (std::vector<int>{2, 4}));

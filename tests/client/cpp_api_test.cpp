@@ -102,6 +102,7 @@ TEST_P(cpp_api, a_function_sees_each_element_once) {
     config how = config_of(stage(), ZERO_OWN_RULE);
     how.own_states = 1;
     optimizer z(how, among);
+    z.use_stream(nullptr);  // on the host there is none
     model own(z);
     for (int step = 0; step < steps; ++step) {
       own.gradients(step);

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace zero::testing {
 
@@ -81,6 +82,7 @@ flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank)
   hidden_.assign(depth + 1, std::vector<float>(width));
   down_.resize(width);
   input_.resize(width);
+  if (run_.stream != nullptr) expect_ok(z_, zero_use_stream(z_, run_.stream));
   if (run_.placed) {
     attach_placed();
     return;
@@ -97,9 +99,11 @@ flat_model::flat_model(zero_optimizer* z, const flat_run& run, int rank)
     throw std::runtime_error(zero_last_error(z_));
   }
   // Only rank 0 has what training begins with.
-  for (std::size_t i = 0; i < elements; ++i) {
-    parameters_[i] = static_cast<float>(initial_value(i)) + static_cast<float>(rank);
-  }
+  this->run([=, this] {
+    for (std::size_t i = 0; i < elements; ++i) {
+      parameters_[i] = static_cast<float>(initial_value(i)) + static_cast<float>(rank);
+    }
+  });
   const std::vector<std::size_t> counts = flat_counts();
   expect_ok(z_, zero_wrap_flat(z_, parameters_, run_.late_gradients ? nullptr : gradients_,
                                counts.data(), counts.size(), 1, 3, depth));
@@ -121,9 +125,11 @@ void flat_model::attach_placed() {
   for (int tensor = 0; tensor < 4 && rank_ == 0; ++tensor) {
     for (int slice = 0; slice < slices_of(tensor); ++slice) {
       float* values = parameter(tensor, slice);
-      for (std::size_t i = 0; i < slice_elements(tensor); ++i) {
-        values[i] = static_cast<float>(initial_value(at(tensor, slice) + i));
-      }
+      this->run([=] {
+        for (std::size_t i = 0; i < slice_elements(tensor); ++i) {
+          values[i] = static_cast<float>(initial_value(at(tensor, slice) + i));
+        }
+      });
     }
   }
   expect_ok(z_, zero_full_end(z_));
@@ -163,91 +169,134 @@ bool flat_model::calls(int least_stage) const {
   return run_.every_call || run_.stage >= least_stage;
 }
 
+void flat_model::run(std::function<void()> piece) {
+  if (!run_.launch) return piece();
+  run_.launch(std::move(piece));
+}
+
+void flat_model::finish() {
+  if (run_.finish) run_.finish();
+}
+
 void flat_model::layer_forward(int layer) {
-  const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
-  std::vector<float>& out = hidden_[static_cast<std::size_t>(layer) + 1];
   const float* weight = parameter(1, layer);
   const float* bias = parameter(2, layer);
-  for (std::size_t i = 0; i < width; ++i) {
-    float sum = bias[i];
-    for (std::size_t j = 0; j < width; ++j) sum += weight[i * width + j] * in[j];
-    out[i] = in[i] + sum / 8;
-  }
+  run([=, this] {
+    const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
+    std::vector<float>& out = hidden_[static_cast<std::size_t>(layer) + 1];
+    for (std::size_t i = 0; i < width; ++i) {
+      float sum = bias[i];
+      for (std::size_t j = 0; j < width; ++j) sum += weight[i * width + j] * in[j];
+      out[i] = in[i] + sum / 8;
+    }
+  });
 }
 
 void flat_model::layer_backward(int layer) {
-  const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
-  std::vector<float> up = down_;
   const float* weight = parameter(1, layer);
   float* of_weight = gradient(1, layer);
   float* of_bias = gradient(2, layer);
-  for (std::size_t i = 0; i < width; ++i) {
-    const float d = down_[i] / 8;
-    of_bias[i] += d;
-    for (std::size_t j = 0; j < width; ++j) {
-      of_weight[i * width + j] += d * in[j];
-      up[j] += d * weight[i * width + j];
+  run([=, this] {
+    const std::vector<float>& in = hidden_[static_cast<std::size_t>(layer)];
+    std::vector<float> up = down_;
+    for (std::size_t i = 0; i < width; ++i) {
+      const float d = down_[i] / 8;
+      of_bias[i] += d;
+      for (std::size_t j = 0; j < width; ++j) {
+        of_weight[i * width + j] += d * in[j];
+        up[j] += d * weight[i * width + j];
+      }
     }
-  }
-  down_ = up;
+    down_ = up;
+  });
 }
 
 double flat_model::forward(int step, int micro) {
-  for (int i = 0; i < width; ++i) {
-    input_[static_cast<std::size_t>(i)] = static_cast<float>(input_value(rank_, step, micro, i));
-  }
-  if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 0, nullptr));
-  for (std::size_t i = 0; i < width; ++i) hidden_[0][i] = parameter(0)[i] * input_[i];
+  if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 0, run_.stream));
+  const float* embedding = parameter(0);
+  run([=, this] {
+    for (std::size_t i = 0; i < width; ++i) {
+      input_[i] = static_cast<float>(input_value(rank_, step, micro, static_cast<int>(i)));
+      hidden_[0][i] = embedding[i] * input_[i];
+    }
+  });
   for (int layer = 0; layer < depth; ++layer) {
-    if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 1 + layer, nullptr));
+    if (calls(3)) expect_ok(z_, zero_forward_begin(z_, 1 + layer, run_.stream));
     layer_forward(layer);
-    if (calls(3)) expect_ok(z_, zero_forward_end(z_, 1 + layer, nullptr));
+    if (calls(3)) expect_ok(z_, zero_forward_end(z_, 1 + layer, run_.stream));
   }
   const float* head = parameter(3);
-  float y = 0;
-  for (std::size_t i = 0; i < width; ++i) y += head[i] * hidden_[depth][i];
-  return static_cast<double>(y) - target_value(rank_, step, micro);
+  run([=, this] {
+    float y = 0;
+    for (std::size_t i = 0; i < width; ++i) y += head[i] * hidden_[depth][i];
+    off_ = static_cast<double>(y) - target_value(rank_, step, micro);
+  });
+  return run_.launch ? 0 : off_;
 }
 
 double flat_model::forward_backward(int step, int micro) {
-  const double off = forward(step, micro);
-  const auto d = static_cast<float>(off);
+  static_cast<void>(forward(step, micro));
+  // On the host a gradient reads as zeros before its unit's begin.
+  if (run_.launch && calls(2)) expect_ok(z_, zero_backward_begin(z_, 0, run_.stream));
   const float* head = parameter(3);
   float* of_head = gradient(3);
-  for (std::size_t i = 0; i < width; ++i) {
-    of_head[i] += d * hidden_[depth][i];
-    down_[i] = d * head[i];
-  }
+  run([=, this] {
+    const auto d = static_cast<float>(off_);
+    for (std::size_t i = 0; i < width; ++i) {
+      of_head[i] += d * hidden_[depth][i];
+      down_[i] = d * head[i];
+    }
+  });
   for (int layer = depth - 1; layer >= 0; --layer) {
-    if (calls(3)) expect_ok(z_, zero_backward_begin(z_, 1 + layer, nullptr));
+    const bool takes_gradients = run_.launch && calls(2);
+    if (calls(3) || takes_gradients) {
+      expect_ok(z_, zero_backward_begin(z_, 1 + layer, run_.stream));
+    }
     layer_backward(layer);
-    if (calls(2)) expect_ok(z_, zero_backward_end(z_, 1 + layer, nullptr));
+    if (calls(2)) expect_ok(z_, zero_backward_end(z_, 1 + layer, run_.stream));
   }
   float* of_embedding = gradient(0);
-  for (std::size_t i = 0; i < width; ++i) of_embedding[i] += down_[i] * input_[i];
-  if (calls(2)) expect_ok(z_, zero_backward_end(z_, 0, nullptr));
-  return off * off / 2;
+  run([=, this] {
+    for (std::size_t i = 0; i < width; ++i) of_embedding[i] += down_[i] * input_[i];
+    loss_ += off_ * off_ / 2;
+  });
+  if (calls(2)) expect_ok(z_, zero_backward_end(z_, 0, run_.stream));
+  return run_.launch ? 0 : off_ * off_ / 2;
+}
+
+double flat_model::take_loss() {
+  finish();
+  return std::exchange(loss_, 0.0);
 }
 
 std::vector<float> flat_model::whole() {
   std::vector<float> out(flat_elements());
   expect_ok(z_, zero_evaluate(z_));
   for (int unit = 0; unit <= depth; ++unit) {
-    expect_ok(z_, zero_forward_begin(z_, unit, nullptr));
+    expect_ok(z_, zero_forward_begin(z_, unit, run_.stream));
     for (int tensor = 0; tensor < 4; ++tensor) {
       if ((slices_of(tensor) > 1) != (unit > 0)) continue;
       const int slice = unit > 0 ? unit - 1 : 0;
-      std::copy_n(parameter(tensor, slice), slice_elements(tensor),
-                  out.begin() + static_cast<std::ptrdiff_t>(at(tensor, slice)));
+      const float* const from = parameter(tensor, slice);
+      float* const to = out.data() + at(tensor, slice);
+      run([=] { std::copy_n(from, slice_elements(tensor), to); });
     }
-    expect_ok(z_, zero_forward_end(z_, unit, nullptr));
+    expect_ok(z_, zero_forward_end(z_, unit, run_.stream));
   }
+  finish();
   return out;
 }
 
 bool flat_model::gradients_zero() {
-  if (run_.placed) return true;
-  return std::all_of(gradients_, gradients_ + flat_elements(), [](float g) { return g == 0.0F; });
+  // Between uses there is nothing to be read on a device.
+  if (run_.placed || (run_.launch && run_.stage >= 2)) return true;
+  bool zeros = false;
+  run([&] {
+    zeros =
+        std::all_of(gradients_, gradients_ + flat_elements(), [](float g) { return g == 0.0F; });
+  });
+  finish();
+  return zeros;
 }
 
 // ---- training ----
@@ -266,7 +315,14 @@ flat_result train_flat(zero_ranks& ranks, const flat_run& run) {
       }
       loss += model.forward_backward(step, micro);
     }
-    expect_ok(z.get(), zero_step(z.get(), run.learning_rate, &loss));
+    if (run.launch) {  // the host does not wait until all of the step has been queued
+      expect_ok(z.get(), zero_step(z.get(), run.learning_rate, nullptr));
+      loss = model.take_loss();
+      expect_ok(z.get(), zero_sum(z.get(), &loss, 1));
+      loss /= zero_size(z.get());
+    } else {
+      expect_ok(z.get(), zero_step(z.get(), run.learning_rate, &loss));
+    }
     result.losses.push_back(loss);
     zero_step_result now{};
     now.struct_size = sizeof now;

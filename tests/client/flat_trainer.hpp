@@ -38,6 +38,11 @@ struct flat_run {
   bool late_gradients = false;  // allocated after the commit
   bool every_call = true;       // at every stage; else those its stage needs
   std::function<void(zero_config&)> adjust = {};
+  // On a device: queues a piece of the trainer's own work on its stream, and waits for all of it.
+  // Empty: a piece is done at once.
+  std::function<void(std::function<void()>)> launch = {};
+  std::function<void()> finish = {};
+  void* stream = nullptr;
 };
 
 constexpr int width = 37;  // D: slices of 5476 bytes, so that units share pages
@@ -81,13 +86,17 @@ class flat_model {
 
   [[nodiscard]] float* parameters() noexcept { return parameters_; }
   [[nodiscard]] float* gradients() noexcept { return gradients_; }
-  // Adds the gradients of one micro-batch of this rank and returns its loss.
+  // Adds the gradients of one micro-batch of this rank and returns its loss; on a device 0.
   double forward_backward(int step, int micro);
+  // Of all micro-batches since the last such call. Waits for them.
+  double take_loss();
   double forward(int step, int micro);  // with its calls, without a backward
   [[nodiscard]] std::vector<float> whole();
   [[nodiscard]] bool gradients_zero();
 
  private:
+  void run(std::function<void()> piece);
+  void finish();
   void layer_forward(int layer);
   void layer_backward(int layer);
   void attach_placed();
@@ -108,6 +117,8 @@ class flat_model {
   std::vector<std::vector<float>> hidden_;
   std::vector<float> down_;  // gradient of the hidden at hand
   std::vector<float> input_;
+  double off_ = 0;  // of the target
+  double loss_ = 0;
 };
 
 // `body` on every rank with a handle that is committed and closed afterwards.

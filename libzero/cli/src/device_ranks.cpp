@@ -1,8 +1,8 @@
 #include "device_ranks.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/device_ranks.hpp>
 #include <zero/collectives/nccl.hpp>
-#include <zero/collectives/one_device.hpp>
 #include <zero/collectives/shared_memory.hpp>
 
 #include <fmt/format.h>
@@ -23,19 +23,21 @@ using collectives::shared_memory_world;
 
 constexpr std::uint64_t bootstrap_bytes = 1U << 20;
 
-// A rank with a GPU of its own; `peers` carry what NCCL needs to find them.
-rank_place join_nccl(int ordinal, world who, std::unique_ptr<collectives::communicator> peers) {
-  rank_place place;
-  place.device = std::make_unique<cuda_device>(ordinal);
-  place.peers = std::move(peers);
-  place.ranks = collectives::make_nccl(*place.device, who, bootstrap_over(*place.peers));
-  return place;
+// `peers` are what it was joined over, or null.
+rank_place place_of(collectives::device_rank joined,
+                    std::unique_ptr<collectives::communicator> peers) {
+  return {std::move(joined.device), std::move(peers), std::move(joined.ranks)};
+}
+
+rank_place join_nccl(int ordinal, std::unique_ptr<collectives::communicator> peers) {
+  collectives::device_rank joined = collectives::join_over_nccl(ordinal, *peers);
+  return place_of(std::move(joined), std::move(peers));
 }
 
 // Where the threads of a run meet: on one device, or over NCCL.
 class device_world {
  public:
-  explicit device_world(int ranks) : ranks_(ranks) {
+  explicit device_world(int ranks) {
     if (ranks > 1 && cuda_device::count() >= ranks && collectives::nccl_compiled()) {
       peers_.emplace(shared_memory_world::create(ranks, bootstrap_bytes));
     } else {
@@ -44,11 +46,8 @@ class device_world {
   }
 
   [[nodiscard]] rank_place join(int rank) {
-    if (peers_) return join_nccl(rank, {rank, ranks_}, peers_->join(rank));
-    rank_place place;
-    place.device = std::make_unique<cuda_device>(0);
-    place.ranks = shared_->join(rank, *place.device);
-    return place;
+    if (peers_) return join_nccl(rank, peers_->join(rank));
+    return place_of(collectives::join_on_one(*shared_, rank, 0), nullptr);
   }
 
   // Ends the waits of those who came, for a rank that did not get so far.
@@ -57,7 +56,6 @@ class device_world {
   }
 
  private:
-  int ranks_;
   std::optional<shared_memory_world> peers_;
   std::optional<one_device_world> shared_;
 };
@@ -136,7 +134,7 @@ rank_place move_to_device(const rank_identity& identity, rank_place place) {
           "a launcher, --ranks {} are threads that share one",
           identity.local_size, cuda_device::count(), identity.who.size));
     }
-    return join_nccl(identity.local_rank, identity.who, std::move(place.ranks));
+    return join_nccl(identity.local_rank, std::move(place.ranks));
   } catch (const std::exception& e) {
     if (place.ranks) place.ranks->abort(e.what());
     throw;

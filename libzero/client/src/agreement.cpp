@@ -14,17 +14,12 @@ using record = std::array<char, 256>;
 
 }  // namespace
 
-void agree(collectives::communicator& ranks, const std::string& what) {
+void agree(collectives::communicator& ranks, value_staging& staging, const std::string& what) {
   if (ranks.size() == 1) return;
   record own{};
   std::memcpy(own.data(), what.data(), std::min(what.size(), own.size() - 1));
   std::vector<record> all(static_cast<std::size_t>(ranks.size()));
-  collectives::call how;
-  how.name = "agreement";
-  ranks
-      .all_gather({own.data(), own.size(), dtype::byte},
-                  {all.data(), own.size() * all.size(), dtype::byte}, how)
-      .wait();
+  staging.all_gather(ranks, own.data(), all.data(), own.size(), "agreement");
 
   // The majority is what most ranks do; of equals, what the lowest rank does.
   std::size_t reference = 0;

@@ -1,6 +1,7 @@
 // Attaching: ranges, segments, groups, and the commit that makes an engine of them.
 
 #include "agreement.hpp"
+#include "device_range.hpp"
 #include "handle.hpp"
 #include "settings.hpp"
 
@@ -15,6 +16,11 @@
 namespace zero::client {
 namespace {
 
+own_memory memory_of(const zero_optimizer& z) {
+  return {z.ranges[ZERO_PARAMETERS], z.ranges[ZERO_GRADIENTS], z.config.stage,
+          z.ranks.device.get()};
+}
+
 void make_range(zero_optimizer& z, int what, std::size_t bytes, void** out) {
   expect_open(z, "range");
   if (what != ZERO_PARAMETERS && what != ZERO_GRADIENTS) {
@@ -23,7 +29,15 @@ void make_range(zero_optimizer& z, int what, std::size_t bytes, void** out) {
   }
   if (bytes == 0) throw invalid_argument("[client.range] of 0 bytes");
   const auto use = what == ZERO_PARAMETERS ? range_use::parameters : range_use::gradients;
-  z.ranges[what].push_back(make_host_range(use, bytes, z.counts[what]));
+  if (!z.on_device()) {
+    z.ranges[what].push_back(make_host_range(use, bytes, z.counts[what]));
+  } else {
+    auto& pool = z.pools[what];
+    if (!pool) pool = std::make_unique<granule_pool>(z.blocks(), z.work(), z.counts[what]);
+    // Parameters are given their first values by the client.
+    const bool filled = what == ZERO_PARAMETERS || memory_of(z).gradients_stay();
+    z.ranges[what].push_back(make_device_range(use, bytes, filled, *pool));
+  }
   *out = z.ranges[what].back()->begin();
 }
 
@@ -39,10 +53,6 @@ std::vector<int> units_in_order(const std::vector<int>& declared, int units) {
   for (const int unit : declared) put(unit);
   for (int unit = 0; unit < units; ++unit) put(unit);
   return order;
-}
-
-own_memory memory_of(const zero_optimizer& z) {
-  return {z.ranges[ZERO_PARAMETERS], z.ranges[ZERO_GRADIENTS], z.config.stage};
 }
 
 void check_before_commit(const zero_optimizer& z) {
@@ -75,6 +85,9 @@ void commit(zero_optimizer& z) {
   const auto make_form = [&](sharded_optimizer& engine) {
     const form_parts parts{engine,
                            z.reach(),
+                           z.work(),
+                           z.blocks(),
+                           z.staging,
                            segments,
                            memory_of(z),
                            s.units,
@@ -84,22 +97,20 @@ void commit(zero_optimizer& z) {
   };
   memory_of(z).check_all(segments);
   // What the engine's own handshake does not see.
-  agree(z.reach(), "commit of stage " + std::to_string(z.config.stage) + ", accumulate " +
-                       std::to_string(z.config.accumulate) + ", reduced " +
-                       (z.config.reduce_at == ZERO_AT_BOUNDARY ? "at the boundary" : "each time") +
-                       (placed ? ", placed" : ", in memory of the client's"));
-  if (z.ranks.work != nullptr) {
-    s.engine =
-        std::make_unique<sharded_optimizer>(z.reach(), *z.ranks.work, segments.model(), options);
-  } else {
-    s.engine = std::make_unique<sharded_optimizer>(z.reach(), segments.model(), options);
-  }
+  agree(z.reach(), z.staging,
+        "commit of stage " + std::to_string(z.config.stage) + ", accumulate " +
+            std::to_string(z.config.accumulate) + ", reduced " +
+            (z.config.reduce_at == ZERO_AT_BOUNDARY ? "at the boundary" : "each time") +
+            (placed ? ", placed" : ", in memory of the client's"));
+  z.streams.arrive(nullptr);
+  s.engine = std::make_unique<sharded_optimizer>(z.reach(), z.work(), segments.model(), options);
   z.gate.changes();
   s.form = make_form(*s.engine);
   s.order =
       std::make_unique<call_order>(segments.units(), z.config.accumulate, z.config.stage == 3);
   s.form->begin();
   for (range_count& count : z.counts) count.reset();
+  z.streams.depart(nullptr);
   z.at_work = std::move(s);
 }
 
@@ -242,6 +253,10 @@ zero_status zero_forward_order(zero_optimizer* z, const int32_t* units, size_t c
     }
     own.forward_order.assign(units, units + count);
   });
+}
+
+zero_status zero_use_stream(zero_optimizer* z, void* stream) {
+  return enter(z, "use_stream", [&](zero_optimizer& own) { own.streams.use(stream); });
 }
 
 zero_status zero_commit(zero_optimizer* z) {

@@ -2,14 +2,19 @@
 // client_form: where a client sees parameters and gradients. Mirrored: in memory of its own, which
 // is kept like what the engine has; placed: in the engine's.
 //
+// On a device everything is queued on the engine's stream, and what a call puts there comes after
+// what the client was seen to have queued (client_streams).
+//
 // One thread at a time. Order is the caller's business (call_order); what is thrown after something
 // has been changed leaves the form useless.
 
 #include "own_memory.hpp"
 #include "segment_list.hpp"
+#include "value_staging.hpp"
 
 #include <zero/collectives/communicator.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+#include <zero/optim/processor.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -21,6 +26,9 @@ namespace zero::client {
 struct form_parts {
   sharded_optimizer& engine;
   collectives::communicator& ranks;
+  optim::processor& work;   // where the client's memory is
+  memory_resource& blocks;  // of such memory
+  value_staging& staging;
   const segment_list& segments;
   own_memory memory;
   std::vector<int> order;         // every unit once, as a forward uses them
@@ -63,6 +71,18 @@ class client_form {
   [[nodiscard]] virtual void* parameter(const slice_place& of) = 0;
   [[nodiscard]] virtual void* gradient(const slice_place& of) = 0;
 };
+
+// Every rank's elements become those of rank 0. Collective; blocks.
+inline void spread_values(const form_parts& parts, const typed_span& elements, int unit) {
+  if (parts.ranks.size() == 1) return;
+  collectives::call how;
+  how.name = "values of rank 0";
+  how.tag = unit;
+  how.after = parts.work.queue().record();
+  const completion there = parts.ranks.broadcast(elements, 0, how);
+  parts.work.queue().wait(there);
+  there.wait();
+}
 
 [[nodiscard]] std::unique_ptr<client_form> make_mirrored(const form_parts& parts);
 [[nodiscard]] std::unique_ptr<client_form> make_placed(const form_parts& parts);

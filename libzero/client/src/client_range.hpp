@@ -53,6 +53,8 @@ class client_range {
   // they had been given back (gradients). Throws out_of_memory.
   virtual void take(span<const extent> parts) = 0;
   virtual void give_back(span<const extent> parts) = 0;
+  // Many parts were taken and few will be from now on. May block.
+  virtual void trim() {}
 
   [[nodiscard]] bool contains(const void* memory, std::size_t bytes) const noexcept;
   [[nodiscard]] bool overlaps(const void* memory, std::size_t bytes) const noexcept;

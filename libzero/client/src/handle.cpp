@@ -16,13 +16,24 @@ zero_optimizer::zero_optimizer(const zero_config& wanted, zero_ranks* reached_by
     : own_ranks(owned ? reached_by : nullptr),
       ranks(*reached_by),
       gate([this](const std::string& why) { reach().abort(why); }),
-      config(wanted) {
+      config(wanted),
+      host_work(ranks.device ? nullptr : zero::optim::make_host_processor()),
+      streams(ranks.device.get()),
+      staging(work(), blocks()) {
   ranks.in_use = true;
-  reach().set_deadline(
-      std::chrono::milliseconds(static_cast<std::int64_t>(config.deadline_seconds * 1000)));
+  const auto deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(config.deadline_seconds * 1000));
+  if (ranks.communicator) ranks.communicator->set_deadline(deadline);
+  if (ranks.device) ranks.device->set_deadline(deadline);
 }
 
 zero_optimizer::~zero_optimizer() {
+  try {
+    streams.arrive(nullptr);  // what is freed may be in use
+    work().queue().record().wait();
+  } catch (...) {
+    // After an error nothing is done any more.
+  }
   at_work.form.reset();
   at_work.engine.reset();
   ranks.in_use = false;
@@ -52,6 +63,19 @@ void expect_open(const zero_optimizer& z, const char* call) {
 
 namespace {
 
+// The device that the configuration names, for ranks that have none yet.
+void use_device(zero_ranks& ranks, const zero_config& wanted) {
+  if (!ranks.device) {
+    if (wanted.device >= 0) {
+      ranks.device = join_device(*ranks.communicator, ranks.threads.get(), wanted.device);
+    }
+    return;
+  }
+  if (ranks.device->ordinal() == wanted.device) return;
+  throw invalid_argument("[client.create] device " + std::to_string(wanted.device) +
+                         ": these ranks are on device " + std::to_string(ranks.device->ordinal()));
+}
+
 std::unique_ptr<zero_optimizer> create(const zero_config* config, zero_ranks* ranks,
                                        zero_message* why) {
   zero_config wanted;
@@ -68,14 +92,11 @@ std::unique_ptr<zero_optimizer> create(const zero_config* config, zero_ranks* ra
   const bool owned = ranks == nullptr;
   if (owned) check(zero_ranks_environment(&ranks, why));
   std::unique_ptr<zero_ranks, ranks_deleter> until_taken(owned ? ranks : nullptr);
-  wanted = settled(config, ranks->communicator->size());
+  wanted = settled(config, zero_ranks_size(ranks));
   if (ranks->in_use) {
     throw invalid_argument("[client.create] these ranks are those of an open optimizer");
   }
-  if (wanted.device >= 0) {
-    throw invalid_argument("[client.create] device " + std::to_string(wanted.device) +
-                           ": memory of a client on a GPU is not supported; use -1");
-  }
+  use_device(*ranks, wanted);
   auto z = std::make_unique<zero_optimizer>(wanted, ranks, owned);
   static_cast<void>(until_taken.release());
   return z;

@@ -7,8 +7,11 @@
 #include "call_order.hpp"
 #include "client_form.hpp"
 #include "client_range.hpp"
+#include "client_streams.hpp"
+#include "granule_pool.hpp"
 #include "ranks_handle.hpp"
 #include "segment_list.hpp"
+#include "value_staging.hpp"
 
 #include <zero/zero.h>
 
@@ -19,6 +22,12 @@
 
 namespace zero::client {
 
+// How often a unit was made ready for use and given back, and what that took the host.
+struct visit_cost {
+  std::uint64_t count = 0;
+  std::uint64_t nanoseconds = 0;
+};
+
 // From commit to close. Members are destroyed in reverse.
 struct session {
   std::unique_ptr<sharded_optimizer> engine;
@@ -28,7 +37,9 @@ struct session {
   std::vector<bool> trainable;      // by unit
   std::vector<slice_place> places;  // by index in the model
   bool updated = false;             // last_step has something to tell
-  bool full = false;                // between zero_full_begin and its end
+  visit_cost begins;                // of units' parameters
+  visit_cost ends;
+  bool full = false;  // between zero_full_begin and its end
   bool full_here = false;
   bool full_written = false;
 };
@@ -51,7 +62,12 @@ struct zero_optimizer {
   zero_ranks& ranks;
   zero::client::call_gate gate;
   const zero_config config;
-  zero::client::range_count counts[2];  // by ZERO_PARAMETERS, ZERO_GRADIENTS
+  const std::unique_ptr<zero::optim::processor> host_work;  // null on a device
+  zero::page_resource host_blocks;
+  zero::client::client_streams streams;
+  zero::client::value_staging staging;
+  zero::client::range_count counts[2];                   // by ZERO_PARAMETERS, ZERO_GRADIENTS
+  std::unique_ptr<zero::client::granule_pool> pools[2];  // likewise; of ranges on a device
   std::vector<std::unique_ptr<zero::client::client_range>> ranges[2];
   zero::client::segment_list segments;
   std::map<int, zero_group> groups;
@@ -61,8 +77,14 @@ struct zero_optimizer {
   std::vector<double> summed;     // of all ranks; kept, so that steps allocate nothing
   zero::client::session at_work;  // empty until zero_commit
 
-  [[nodiscard]] zero::collectives::communicator& reach() const noexcept {
-    return *ranks.communicator;
+  [[nodiscard]] zero::collectives::communicator& reach() const noexcept { return ranks.reach(); }
+  [[nodiscard]] bool on_device() const noexcept { return ranks.device != nullptr; }
+  // Where the client's memory is worked on, and where blocks of it come from.
+  [[nodiscard]] zero::optim::processor& work() const noexcept {
+    return on_device() ? ranks.device->work() : *host_work;
+  }
+  [[nodiscard]] zero::memory_resource& blocks() noexcept {
+    return on_device() ? ranks.device->memory() : host_blocks;
   }
   [[nodiscard]] bool committed() const noexcept { return at_work.engine != nullptr; }
 };
@@ -94,6 +116,18 @@ template <typename Work>
 [[nodiscard]] zero_status enter_work(zero_optimizer* z, const char* call, Work&& work) noexcept {
   if (z == nullptr) return ZERO_INVALID;
   return z->gate.enter(call, [&] { std::forward<Work>(work)(*z, at_work(*z, call)); });
+}
+
+// Likewise, where the client's memory is used: after what it has queued on `stream`, and before
+// what it queues there next. NULL: the stream of calls that name none.
+template <typename Work>
+[[nodiscard]] zero_status enter_ordered(zero_optimizer* z, const char* call, void* stream,
+                                        Work&& work) noexcept {
+  return enter_work(z, call, [&](zero_optimizer& own, session& s) {
+    own.streams.arrive(stream);
+    std::forward<Work>(work)(own, s);
+    own.streams.depart(stream);
+  });
 }
 
 }  // namespace zero::client

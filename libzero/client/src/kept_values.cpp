@@ -44,11 +44,14 @@ kept_values::kept_values(std::vector<std::vector<kept_run>> runs) : runs_(std::m
   values_.resize(count);
 }
 
-void kept_values::keep(std::size_t parameter, const const_typed_span& all) {
-  std::size_t at = begins_[parameter];
+void kept_values::keep(std::size_t parameter, const const_typed_span& all, value_staging& staging) {
+  float* to = values_.data() + begins_[parameter];
   for (const kept_run& run : runs_[parameter]) {
-    optim::convert(all.part(run.offset, run.count), {values_.data() + at, run.count, dtype::fp32});
-    at += run.count;
+    staging.read(all.part(run.offset, run.count),
+                 [&](std::uint64_t offset, const const_typed_span& part) {
+                   optim::convert(part, {to + offset, part.count, dtype::fp32});
+                 });
+    to += run.count;
   }
 }
 
@@ -66,14 +69,23 @@ std::size_t kept_values::find(std::size_t parameter, std::uint64_t offset,
               " are not this rank's");
 }
 
-void kept_values::prefer(const state_range& range) {
+void kept_values::prefer(const state_range& range, value_staging& staging) {
   if (range.parameters.type == dtype::fp32) return;  // there are no others
-  float* const kept = values_.data() + find(range.parameter, range.offset, range.count);
+  const std::size_t begin = find(range.parameter, range.offset, range.count);
+  const const_typed_span master{range.master, range.count, dtype::fp32};
+  if (!range.on_device) return prefer(begin, master, range.parameters.type);
+  staging.read(master, [&](std::uint64_t offset, const const_typed_span& part) {
+    prefer(begin + offset, part, range.parameters.type);
+  });
+}
+
+void kept_values::prefer(std::size_t at, const const_typed_span& master, dtype written_in) {
+  float* const kept = values_.data() + at;
   // What was written, as narrow as it was, against what is there.
-  std::vector<std::uint16_t> narrow(range.count);
-  const typed_span written{narrow.data(), range.count, range.parameters.type};
-  optim::convert({kept, range.count, dtype::fp32}, written);
-  std::memcpy(kept, range.master, range.count * sizeof(float));
+  std::vector<std::uint16_t> narrow(master.count);
+  const typed_span written{narrow.data(), master.count, written_in};
+  optim::convert({kept, master.count, dtype::fp32}, written);
+  std::memcpy(kept, master.data, master.bytes());
   optim::adopt(written, kept);
 }
 

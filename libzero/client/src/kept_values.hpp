@@ -4,6 +4,8 @@
 //
 // One thread at a time. Holds 4 bytes for each element that the rank keeps.
 
+#include "value_staging.hpp"
+
 #include <zero/base/span.hpp>
 #include <zero/base/typed_span.hpp>
 #include <zero/engine/own_rule.hpp>
@@ -32,10 +34,10 @@ class kept_values {
  public:
   explicit kept_values(std::vector<std::vector<kept_run>> runs);
 
-  // All of a parameter; its own runs are kept.
-  void keep(std::size_t parameter, const const_typed_span& all);
-  // Master weights of a run that is kept take the place of values which they round to.
-  void prefer(const state_range& range);
+  // All of a parameter, which `staging` reaches; its own runs are kept. Blocks until they are.
+  void keep(std::size_t parameter, const const_typed_span& all, value_staging& staging);
+  // Master weights of a run that is kept take the place of values which they round to. Likewise.
+  void prefer(const state_range& range, value_staging& staging);
   // As sharded_optimizer::fill_function. Throws error for what is not kept.
   void fill(std::size_t parameter, std::uint64_t offset, span<float> values) const;
 
@@ -43,6 +45,8 @@ class kept_values {
   // Where the element is kept; `count` from there on are.
   [[nodiscard]] std::size_t find(std::size_t parameter, std::uint64_t offset,
                                  std::uint64_t count) const;
+
+  void prefer(std::size_t at, const const_typed_span& master, dtype written_in);
 
   std::vector<std::vector<kept_run>> runs_;
   std::vector<std::size_t> begins_;  // of each parameter's, in values_

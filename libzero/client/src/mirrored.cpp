@@ -8,7 +8,6 @@
 #include <zero/optim/elementwise.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 namespace zero::client {
@@ -99,6 +98,7 @@ class mirrored final : public client_form {
   [[nodiscard]] kept_values collect();
   void copy_whole(int unit);
   void refresh_resident();
+  void trim();
 
   form_parts parts_;
   bool parameters_stay_;  // in the client's memory between uses
@@ -150,13 +150,7 @@ void mirrored::find_gradient_parts(mirrored_unit& unit) const {
 // ---- the beginning ----
 
 void mirrored::spread(int unit) {
-  if (parts_.ranks.size() == 1) return;
-  for (mirrored_slice& slice : at(unit).slices) {
-    collectives::call how;
-    how.name = "values of rank 0";
-    how.tag = unit;
-    parts_.ranks.broadcast(slice.parameter, 0, how).wait();
-  }
+  for (mirrored_slice& slice : at(unit).slices) spread_values(parts_, slice.parameter, unit);
 }
 
 // Values of rank 0, of which each rank keeps its own: a unit at a time, where the stage has no room
@@ -167,7 +161,9 @@ kept_values mirrored::collect() {
   for (const int unit : order_) {
     if (!parameters_stay_) take(at(unit).parameters);
     spread(unit);
-    for (const mirrored_slice& slice : at(unit).slices) kept.keep(slice.index, slice.parameter);
+    for (const mirrored_slice& slice : at(unit).slices) {
+      kept.keep(slice.index, slice.parameter, parts_.staging);
+    }
     if (!parameters_stay_) give_back(at(unit).parameters);
   }
   return kept;
@@ -177,8 +173,10 @@ void mirrored::begin() {
   if (parameters_stay_) {
     for (const int unit : order_) spread(unit);
     parts_.engine.initialize([this](std::size_t index, std::uint64_t offset, span<float> values) {
-      optim::convert(registered_[index].parameter.part(offset, values.size()),
-                     {values.data(), values.size(), dtype::fp32});
+      parts_.staging.read(registered_[index].parameter.part(offset, values.size()),
+                          [&](std::uint64_t at, const const_typed_span& part) {
+                            optim::convert(part, {values.data() + at, part.count, dtype::fp32});
+                          });
     });
   } else {
     const kept_values kept = collect();
@@ -187,13 +185,19 @@ void mirrored::begin() {
     });
   }
   for (mirrored_unit& unit : units_) forget_gradients(unit);
+  trim();
+}
+
+void mirrored::trim() {
+  for (const auto& range : parts_.memory.parameters) range->trim();
+  for (const auto& range : parts_.memory.gradients) range->trim();
 }
 
 // What was there before is no gradient of this model.
 void mirrored::forget_gradients(mirrored_unit& unit) {
   if (!gradients_stay_) return give_back(unit.gradients);
   for (const mirrored_slice& slice : unit.slices) {
-    if (slice.gradient.data != nullptr) std::memset(slice.gradient.data, 0, slice.gradient.bytes());
+    if (slice.gradient.data != nullptr) parts_.work.clear(slice.gradient);
   }
 }
 
@@ -206,8 +210,7 @@ void mirrored::begin_micro_batch(pass kind) {
 void mirrored::copy_whole(int unit) {
   const gathered_unit gathered = parts_.engine.gather(unit);
   for (mirrored_slice& slice : at(unit).slices) {
-    const const_typed_span from = gathered.parameter(slice.place.position);
-    std::memcpy(slice.parameter.data, from.data, slice.parameter.bytes());
+    parts_.work.copy(gathered.parameter(slice.place.position), slice.parameter);
   }
 }
 
@@ -226,8 +229,7 @@ void mirrored::refresh_resident() {
   for (mirrored_unit& unit : units_) {
     for (mirrored_slice& slice : unit.slices) {
       if (!slice.resident) continue;
-      const const_typed_span from = parts_.engine.resident(slice.index);
-      std::memcpy(slice.parameter.data, from.data, slice.parameter.bytes());
+      parts_.work.copy(parts_.engine.resident(slice.index), slice.parameter);
     }
   }
 }
@@ -251,8 +253,7 @@ void mirrored::end_gradients(int unit, bool last) {
   const unit_gradients engine = parts_.engine.gradients(unit);
   for (mirrored_slice& slice : of.slices) {
     if (slice.gradient.data == nullptr) continue;
-    std::memcpy(engine.gradient(slice.place.position).data, slice.gradient.data,
-                slice.gradient.bytes());
+    parts_.work.copy(slice.gradient, engine.gradient(slice.place.position));
   }
   parts_.engine.reduce(unit);
   forget_gradients(of);
@@ -289,12 +290,14 @@ void mirrored::full_begin(bool here) {
 void mirrored::full_end(bool here, bool keep) {
   if (keep) {
     kept_values kept = collect();
-    parts_.engine.visit(access::read, [&](const state_range& range) { kept.prefer(range); });
+    parts_.engine.visit(access::read,
+                        [&](const state_range& range) { kept.prefer(range, parts_.staging); });
     parts_.engine.write_parameters([&](std::size_t index, std::uint64_t offset,
                                        span<float> values) { kept.fill(index, offset, values); });
   } else if (here && !parameters_stay_) {
     for (const int unit : order_) release(unit);
   }
+  trim();
   parts_.engine.begin_micro_batch(pass::train);
 }
 

@@ -33,7 +33,11 @@ void own_memory::check(const segment& s, const void* memory, range_use use) cons
       throw invalid_argument(begin + "' reaches out of its range");
     }
   }
-  if (of_gradient ? gradients_stay() : parameters_stay()) return;
+  if (of_gradient ? gradients_stay() : parameters_stay()) {
+    if (device == nullptr || device->reaches(memory)) return;
+    throw invalid_argument(begin + "' is not in memory of device " +
+                           std::to_string(device->ordinal()));
+  }
   throw invalid_argument(begin + "' is not in memory of zero_range, and stage " +
                          std::to_string(stage) +
                          " gives it back between uses: take it from zero_range, or attach null "

@@ -1,6 +1,7 @@
 #pragma once
 // own_memory: which memory of a client may hold what, at a stage. Plain values.
 
+#include "client_device.hpp"
 #include "client_range.hpp"
 #include "segment_list.hpp"
 
@@ -15,6 +16,7 @@ struct own_memory {
   const range_list& parameters;
   const range_list& gradients;
   int stage = 0;
+  const client_device* device = nullptr;  // null: the host
 
   // In the client's memory between uses.
   [[nodiscard]] bool parameters_stay() const noexcept { return stage < 3; }

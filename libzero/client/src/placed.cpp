@@ -3,6 +3,7 @@
 #include "client_form.hpp"
 #include "kept_values.hpp"
 
+#include <zero/base/buffer.hpp>
 #include <zero/base/error.hpp>
 
 #include <algorithm>
@@ -32,6 +33,9 @@ class placed final : public client_form {
 
  private:
   [[nodiscard]] static std::size_t at(int unit) noexcept { return static_cast<std::size_t>(unit); }
+  [[nodiscard]] buffer block_of(std::size_t bytes) {
+    return {parts_.blocks, beside_, memory_account::buffers, bytes};
+  }
   void take_resting_gradients();
   [[nodiscard]] const std::vector<partition::parameter_spec>& parameters_of(int unit) const {
     return parts_.engine.layout().model().units[at(unit)].parameters;
@@ -42,9 +46,10 @@ class placed final : public client_form {
   }
 
   form_parts parts_;
-  std::vector<gathered_unit> held_;                        // by unit
-  std::vector<bool> taken_;                                // its gradients, in this micro-batch
-  std::vector<std::vector<std::vector<std::byte>>> full_;  // by unit and position
+  std::vector<gathered_unit> held_;        // by unit
+  std::vector<bool> taken_;                // its gradients, in this micro-batch
+  memory_statistics beside_;               // of what follows, which nobody asks for
+  std::vector<std::vector<buffer>> full_;  // by unit and position; none on ranks without them
   std::vector<std::vector<const void*>> stable_;  // by unit and position; where addresses stay
 };
 
@@ -125,8 +130,8 @@ void placed::full_begin(bool here) {
       full_[at(unit)].emplace_back();
       if (!parameters_of(unit)[i].tied_to.empty()) continue;
       const const_typed_span from = gathered.parameter(i);
-      const auto* const bytes = static_cast<const std::byte*>(from.data);
-      full_[at(unit)].back().assign(bytes, bytes + from.bytes());
+      full_[at(unit)].back() = block_of(from.bytes());
+      parts_.work.copy(from, {full_[at(unit)].back().data(), from.count, from.type});
     }
   }
 }
@@ -137,21 +142,19 @@ void placed::spread(int unit, std::size_t first, kept_values& kept) {
     const partition::parameter_spec& p = parameters_of(unit)[i];
     const std::uint64_t count = partition::element_count(p.shape);
     if (!p.tied_to.empty() || count == 0) continue;
-    std::vector<std::byte> received;
+    buffer received;
     typed_span values{nullptr, count, p.type};
     if (parts_.memory.parameters_stay()) {
       values.data = const_cast<void*>(stable_[at(unit)][i]);
     } else if (!full_[at(unit)].empty()) {
       values.data = full_[at(unit)][i].data();
     } else {
-      received.resize(values.bytes());
+      received = block_of(values.bytes());
       values.data = received.data();
     }
-    collectives::call how;
-    how.name = "values of rank 0";
-    how.tag = unit;
-    if (parts_.ranks.size() > 1) parts_.ranks.broadcast(values, 0, how).wait();
-    kept.keep(first + i, values);
+    spread_values(parts_, values, unit);
+    kept.keep(first + i, values, parts_.staging);
+    if (received) parts_.work.queue().record().wait();  // before it is freed
   }
 }
 
@@ -165,10 +168,12 @@ void placed::full_end(bool here, bool keep) {
       spread(unit, first, kept);
       first += parameters_of(unit).size();
     }
-    parts_.engine.visit(access::read, [&](const state_range& range) { kept.prefer(range); });
+    parts_.engine.visit(access::read,
+                        [&](const state_range& range) { kept.prefer(range, parts_.staging); });
     parts_.engine.write_parameters([&](std::size_t index, std::uint64_t offset,
                                        span<float> values) { kept.fill(index, offset, values); });
   }
+  parts_.work.queue().record().wait();  // the client may have been using it
   full_.clear();
   parts_.engine.begin_micro_batch(pass::train);
   stepped(keep);

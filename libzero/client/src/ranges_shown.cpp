@@ -44,6 +44,10 @@ range_function shown_to(zero_optimizer& z, zero_update_function function, void* 
              z.segments.slice_name(place.segment, place.slice) + "' from element " +
              std::to_string(range.offset);
     };
+    if (range.on_device) {
+      shown.stream = z.streams.usual();
+      z.streams.depart(nullptr);
+    }
     int returned = 0;
     try {
       returned = function(user, &shown);
@@ -53,6 +57,7 @@ range_function shown_to(zero_optimizer& z, zero_update_function function, void* 
       throw callback_failed(what(), "what is no exception");
     }
     if (returned != 0) throw callback_failed(what(), returned);
+    if (range.on_device) z.streams.arrive(nullptr);
   };
 }
 

@@ -6,7 +6,6 @@
 #include <zero/collectives/mpi.hpp>
 #include <zero/collectives/nccl.hpp>
 #include <zero/collectives/transport.hpp>
-#include <zero/optim/cuda.hpp>
 
 namespace zero::client {
 namespace {
@@ -30,12 +29,12 @@ std::unique_ptr<zero_ranks> from_nccl(void* nccl_comm, int32_t ordinal) {
     throw invalid_argument("[client.ranks] this library was built without NCCL");
   }
   if (nccl_comm == nullptr) throw invalid_argument("[client.ranks] nccl_comm is null");
-  const auto device = std::make_shared<cuda_device>(ordinal);
-  const collectives::nccl_ranks found = collectives::ranks_of_nccl(nccl_comm, *device);
-  auto made = ranks_over(collectives::make_nccl(*device, found.who, found.exchange),
-                         found.who.rank);  // NCCL's ranks are of one machine here
-  made->keeps = device;
-  made->work = optim::make_cuda_processor(*device);
+  collectives::device_rank joined;
+  joined.device = std::make_unique<cuda_device>(ordinal);
+  const collectives::nccl_ranks found = collectives::ranks_of_nccl(nccl_comm, *joined.device);
+  joined.ranks = collectives::make_nccl(*joined.device, found.who, found.exchange);
+  auto made = ranks_over(nullptr, found.who.rank);  // NCCL's ranks are of one machine here
+  made->device = device_of(std::move(joined));
   return made;
 }
 

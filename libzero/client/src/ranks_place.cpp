@@ -3,11 +3,11 @@
 #include "ranks_handle.hpp"
 
 int32_t zero_ranks_rank(const zero_ranks* ranks) {
-  return ranks == nullptr ? 0 : ranks->communicator->rank();
+  return ranks == nullptr ? 0 : ranks->reach().rank();
 }
 
 int32_t zero_ranks_size(const zero_ranks* ranks) {
-  return ranks == nullptr ? 0 : ranks->communicator->size();
+  return ranks == nullptr ? 0 : ranks->reach().size();
 }
 
 int32_t zero_ranks_local_rank(const zero_ranks* ranks) {

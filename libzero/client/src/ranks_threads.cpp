@@ -19,8 +19,10 @@ zero_status zero_ranks_threads(int32_t count, zero_ranks** out, zero_message* wh
     std::fill_n(out, count, nullptr);
     std::vector<std::unique_ptr<zero_ranks>> made;
     made.reserve(static_cast<std::size_t>(count));
+    const auto meeting = std::make_shared<client::device_meeting>();
     for (int rank = 0; rank < count; ++rank) {
       made.push_back(client::ranks_over(world.join(rank), rank));
+      made.back()->threads = meeting;
     }
     for (auto& ranks : made) *out++ = ranks.release();
   });

@@ -52,6 +52,24 @@ json as_json(const zero_memory_by_class& bytes) {
           {"peak", bytes.peak}};
 }
 
+double microseconds(std::uint64_t nanoseconds) { return 1e-3 * static_cast<double>(nanoseconds); }
+
+json as_json(const visit_cost& cost) {
+  return {{"count", cost.count}, {"host_microseconds", microseconds(cost.nanoseconds)}};
+}
+
+// What it took that pages of the client's ranges come and go; null where they do not.
+json as_json(const std::unique_ptr<granule_pool>& pool) {
+  if (!pool) return nullptr;
+  const mapping_cost& cost = pool->cost();
+  return {{"granule", pool->granule()},
+          {"mapped_bytes", cost.mapped_bytes},
+          {"map_microseconds", microseconds(cost.map_nanoseconds)},
+          {"unmapped_bytes", cost.unmapped_bytes},
+          {"unmap_microseconds", microseconds(cost.unmap_nanoseconds)},
+          {"waits", cost.waits}};
+}
+
 std::string report(const zero_optimizer& z) {
   const zero_memory memory = memory_of(z);
   json out;
@@ -66,6 +84,10 @@ std::string report(const zero_optimizer& z) {
                              {"parameters_peak", memory.client_parameters_peak},
                              {"gradients", memory.client_gradients},
                              {"gradients_peak", memory.client_gradients_peak}};
+  out["device"] = z.config.device;
+  out["mapping"] = {{"parameters", as_json(z.pools[ZERO_PARAMETERS])},
+                    {"gradients", as_json(z.pools[ZERO_GRADIENTS])}};
+  out["units"] = {{"begins", as_json(z.at_work.begins)}, {"ends", as_json(z.at_work.ends)}};
   json& seconds = out["seconds_by_phase"] = json::object();
   if (!z.committed()) return out.dump(2);
   const seconds_by_phase spent = z.at_work.engine->seconds();

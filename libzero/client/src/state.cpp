@@ -61,14 +61,17 @@ const float* array_of(const state_range& range, int state) {
 }
 
 // Of what is not updated there are no master weights but the parameters.
-void read_frozen(session& s, const slice_place& place, float* out) {
+void read_frozen(zero_optimizer& z, session& s, const slice_place& place, float* out) {
   const gathered_unit gathered = s.engine->gather(place.unit);
   const const_typed_span values = gathered.parameter(place.position);
-  if (out != nullptr) optim::convert(values, {out, values.count, dtype::fp32});
+  if (out == nullptr) return;
+  z.staging.read(values, [&](std::uint64_t offset, const const_typed_span& part) {
+    optim::convert(part, {out + offset, part.count, dtype::fp32});
+  });
 }
 
 void read_state(zero_optimizer& z, session& s, const slice_place& place, int state, float* out) {
-  if (!z.segments.all()[place.segment].trainable) return read_frozen(s, place, out);
+  if (!z.segments.all()[place.segment].trainable) return read_frozen(z, s, place, out);
   const gathered_runs all = runs_of_all(z, s, index_of(s, place));
   const auto ranks = static_cast<std::size_t>(z.reach().size());
   const auto rank = static_cast<std::size_t>(z.reach().rank());
@@ -84,14 +87,16 @@ void read_state(zero_optimizer& z, session& s, const slice_place& place, int sta
       }
       at += run.count;
     }
-    std::memcpy(at, array_of(range, state), range.count * sizeof(float));
+    const std::size_t bytes = range.count * sizeof(float);
+    if (range.on_device) {
+      z.work().read(array_of(range, state), at, bytes);
+    } else {
+      std::memcpy(at, array_of(range, state), bytes);
+    }
   });
+  z.work().queue().record().wait();
   if (ranks > 1 && all.most > 0) {
-    collectives::call how;
-    how.name = "read state";
-    z.reach()
-        .all_gather({own, all.most, dtype::fp32}, {values.data(), values.size(), dtype::fp32}, how)
-        .wait();
+    z.staging.all_gather(z.reach(), own, values.data(), all.most * sizeof(float), "read state");
   }
   if (out == nullptr) return;
   for (std::size_t other = 0; other < ranks; ++other) {
@@ -111,13 +116,19 @@ void write_state(zero_optimizer& z, session& s, const slice_place& place, int st
                            "' is frozen: write it between zero_full_begin and zero_full_end");
   }
   z.gate.changes();
-  agree(z.reach(), told("write_state", z, place, state));
+  agree(z.reach(), z.staging, told("write_state", z, place, state));
   const std::size_t index = index_of(s, place);
   s.engine->visit(access::write, [&](const state_range& range) {
     if (range.parameter != index) return;
     float* const to = state == ZERO_MASTER ? range.master : range.states[state];
-    std::memcpy(to, values + range.offset, range.count * sizeof(float));
+    const std::size_t bytes = range.count * sizeof(float);
+    if (range.on_device) {
+      z.work().write(values + range.offset, to, bytes);
+    } else {
+      std::memcpy(to, values + range.offset, bytes);
+    }
   });
+  z.work().queue().record().wait();  // the values are the caller's again
   s.form->stepped(state == ZERO_MASTER);
 }
 
@@ -131,8 +142,9 @@ void full_begin(zero_optimizer& z, session& s, int where, int how) {
     throw invalid_argument("[client.full_begin] access " + std::to_string(how));
   }
   z.gate.changes();
-  agree(z.reach(), "full_begin on " + std::string(where == ZERO_ON_ALL ? "all" : "rank 0") +
-                       ", access " + std::to_string(how));
+  agree(z.reach(), z.staging,
+        "full_begin on " + std::string(where == ZERO_ON_ALL ? "all" : "rank 0") + ", access " +
+            std::to_string(how));
   s.full_here = where == ZERO_ON_ALL || z.reach().rank() == 0;
   s.form->full_begin(s.full_here);
   s.full = true;
@@ -142,11 +154,12 @@ void full_begin(zero_optimizer& z, session& s, int where, int how) {
 }  // namespace
 }  // namespace zero::client
 
+using zero::client::enter_ordered;
 using zero::client::enter_work;
 using zero::client::session;
 
 zero_status zero_visit(zero_optimizer* z, int access, zero_update_function visit, void* user) {
-  return enter_work(z, "visit", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "visit", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("visit");
     if (access != ZERO_READ && access != (ZERO_READ | ZERO_WRITE)) {
       throw zero::invalid_argument("[client.visit] access " + std::to_string(access) +
@@ -155,19 +168,19 @@ zero_status zero_visit(zero_optimizer* z, int access, zero_update_function visit
     const auto show = zero::client::shown_to(own, visit, user, "visit");
     if (access == ZERO_READ) return s.engine->visit(zero::access::read, show);
     own.gate.changes();
-    zero::client::agree(own.reach(), "visit to write");
+    zero::client::agree(own.reach(), own.staging, "visit to write");
     s.engine->visit(zero::access::write, show);
     s.form->stepped(true);
   });
 }
 
 zero_status zero_swap(zero_optimizer* z, int32_t state) {
-  return enter_work(z, "swap", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "swap", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("swap");
     if (state == ZERO_MASTER) throw zero::invalid_argument("[client.swap] state -1");
     zero::client::check_state(own, s, state, "swap");
     own.gate.changes();
-    zero::client::agree(own.reach(), "swap with state " + std::to_string(state));
+    zero::client::agree(own.reach(), own.staging, "swap with state " + std::to_string(state));
     s.engine->swap_with_state(state);
     s.form->stepped(true);
   });
@@ -175,7 +188,7 @@ zero_status zero_swap(zero_optimizer* z, int32_t state) {
 
 zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, int32_t state,
                             int where, float* out) {
-  return enter_work(z, "read_state", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "read_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("read_state");
     const auto place = zero::client::place_of(own, s, name, slice, "read_state");
     zero::client::check_state(own, s, state, "read_state");
@@ -190,14 +203,15 @@ zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, 
                                    own.segments.all()[place.segment].name +
                                    "' is frozen and has no states");
     }
-    zero::client::agree(own.reach(), zero::client::told("read_state", own, place, state));
+    zero::client::agree(own.reach(), own.staging,
+                        zero::client::told("read_state", own, place, state));
     zero::client::read_state(own, s, place, state, here ? out : nullptr);
   });
 }
 
 zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice, int32_t state,
                              const float* values) {
-  return enter_work(z, "write_state", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "write_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("write_state");
     const auto place = zero::client::place_of(own, s, name, slice, "write_state");
     zero::client::check_state(own, s, state, "write_state");
@@ -207,16 +221,16 @@ zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice,
 }
 
 zero_status zero_full_begin(zero_optimizer* z, int where, int access) {
-  return enter_work(z, "full_begin", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "full_begin", nullptr, [&](zero_optimizer& own, session& s) {
     zero::client::full_begin(own, s, where, access);
   });
 }
 
 zero_status zero_full_end(zero_optimizer* z) {
-  return enter_work(z, "full_end", [](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "full_end", nullptr, [](zero_optimizer& own, session& s) {
     if (!s.full) throw zero::invalid_argument("[client.full_end] zero_full_begin comes first");
     own.gate.changes();
-    zero::client::agree(own.reach(), "full_end");
+    zero::client::agree(own.reach(), own.staging, "full_end");
     s.full = false;
     s.form->full_end(s.full_here, s.full_written);
   });
@@ -226,7 +240,7 @@ zero_status zero_digest(zero_optimizer* z, char out[33]) {
   return enter_work(z, "digest", [&](zero_optimizer& own, session& s) {
     s.order->expect_idle("digest");
     if (out == nullptr) throw zero::invalid_argument("[client.digest] a null pointer");
-    zero::client::agree(own.reach(), "digest");
+    zero::client::agree(own.reach(), own.staging, "digest");
     const std::string hex = zero::to_hex(s.engine->parameters_digest());
     std::memcpy(out, hex.c_str(), 33);
   });
@@ -238,7 +252,7 @@ zero_status zero_sum(zero_optimizer* z, double* values, size_t count) {
       throw zero::invalid_argument("[client.sum] a null pointer");
     }
     own.gate.changes();
-    zero::client::agree(own.reach(), "sum of " + std::to_string(count) + " values");
+    zero::client::agree(own.reach(), own.staging, "sum of " + std::to_string(count) + " values");
     zero::client::sum_over_ranks(own, values, count);
   });
 }

@@ -6,6 +6,7 @@
 #include "settings.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/trace.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,12 +20,7 @@ void sum_over_ranks(zero_optimizer& z, double* values, std::size_t count) {
   const auto ranks = static_cast<std::size_t>(z.reach().size());
   std::vector<double>& all = z.summed;
   all.resize(count * ranks);
-  const std::size_t bytes = count * sizeof(double);
-  collectives::call how;
-  how.name = "sum";
-  z.reach()
-      .all_gather({values, bytes, dtype::byte}, {all.data(), bytes * ranks, dtype::byte}, how)
-      .wait();
+  z.staging.all_gather(z.reach(), values, all.data(), count * sizeof(double), "sum");
   for (std::size_t i = 0; i < count; ++i) {
     double sum = 0;
     for (std::size_t rank = 0; rank < ranks; ++rank) sum += all[rank * count + i];
@@ -59,6 +55,31 @@ void finish_micro_batch(session& s, bool last) {
 
 namespace {
 
+class timed {
+ public:
+  explicit timed(visit_cost& cost) : cost_(cost), begin_(trace_clock()) {}
+  timed(const timed&) = delete;
+  timed& operator=(const timed&) = delete;
+  ~timed() {
+    ++cost_.count;
+    cost_.nanoseconds += static_cast<std::uint64_t>(trace_clock() - begin_);
+  }
+
+ private:
+  visit_cost& cost_;
+  std::int64_t begin_;
+};
+
+void make_whole(session& s, int unit) {
+  const timed timer(s.begins);
+  s.form->make_whole(unit);
+}
+
+void release(session& s, int unit) {
+  const timed timer(s.ends);
+  s.form->release(unit);
+}
+
 void begin_micro_batch(zero_optimizer& z, session& s, int index, int count) {
   s.order->may_begin_micro_batch(index, count);
   z.gate.changes();
@@ -76,7 +97,7 @@ void begin_forward(zero_optimizer& z, session& s, int unit) {
     s.order->evaluating();
     s.form->begin_micro_batch(pass::evaluate);
   }
-  if (!s.order->whole(unit)) s.form->make_whole(unit);
+  if (!s.order->whole(unit)) make_whole(s, unit);
   s.order->forward_begun(unit);
   static_cast<void>(z);
 }
@@ -85,17 +106,17 @@ void end_forward(zero_optimizer& z, session& s, int unit) {
   s.order->may_end_forward(unit);
   z.gate.changes();
   s.order->forward_ended(unit);
-  if (!s.order->whole(unit)) s.form->release(unit);
+  if (!s.order->whole(unit)) release(s, unit);
 }
 
 void begin_backward(zero_optimizer& z, session& s, int unit) {
   s.order->may_begin_backward(unit);
   const bool was_whole = s.order->whole(unit);
-  if (!was_whole) s.form->make_whole(unit);
+  if (!was_whole) make_whole(s, unit);
   try {
     s.form->begin_gradients(unit);
   } catch (const invalid_argument&) {  // no room for them: as before
-    if (!was_whole) s.form->release(unit);
+    if (!was_whole) release(s, unit);
     throw;
   }
   z.gate.changes();
@@ -111,7 +132,7 @@ void end_backward(zero_optimizer& z, session& s, int unit) {
     s.form->end_gradients(unit, s.order->last_micro_batch());
   }
   s.order->gradients_reduced(unit);
-  if (whole) s.form->release(unit);
+  if (whole) release(s, unit);
 }
 
 void check_step(const session& s, const char* call, double learning_rate) {
@@ -127,14 +148,22 @@ void step(zero_optimizer& z, session& s, double learning_rate, const range_funct
   z.gate.changes();
   // Added up in the client's memory, micro-batches are one reduction to the engine.
   if (z.config.reduce_at == ZERO_AT_BOUNDARY) {
-    agree(z.reach(), "step after " + std::to_string(s.order->micro_batches()) + " micro-batches");
+    agree(z.reach(), z.staging,
+          "step after " + std::to_string(s.order->micro_batches()) + " micro-batches");
   }
   finish_micro_batch(s, true);
   const auto rate = static_cast<float>(learning_rate);
-  const step_result result = update ? s.engine->step(rate, update) : s.engine->step(rate);
+  bool changed = true;
+  if (update) {
+    changed = !s.engine->step(rate, update).skipped;
+  } else if (z.on_device()) {
+    s.engine->queue_step(rate);  // what became of it is asked for by whoever wants to know
+  } else {
+    changed = !s.engine->step(rate).skipped;
+  }
   s.order->stepped();
   s.updated = true;
-  s.form->stepped(!result.skipped);
+  s.form->stepped(changed);
   if (loss == nullptr) return;
   sum_over_ranks(z, loss, 1);
   *loss /= z.reach().size();
@@ -151,17 +180,18 @@ double gradient_norm(zero_optimizer& z, session& s) {
 }  // namespace
 }  // namespace zero::client
 
+using zero::client::enter_ordered;
 using zero::client::enter_work;
 using zero::client::session;
 
 zero_status zero_micro_batch(zero_optimizer* z, int32_t index, int32_t count) {
-  return enter_work(z, "micro_batch", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "micro_batch", nullptr, [&](zero_optimizer& own, session& s) {
     zero::client::begin_micro_batch(own, s, index, count);
   });
 }
 
 zero_status zero_evaluate(zero_optimizer* z) {
-  return enter_work(z, "evaluate", [](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "evaluate", nullptr, [](zero_optimizer& own, session& s) {
     s.order->may_evaluate();
     own.gate.changes();
     s.order->evaluating();
@@ -170,35 +200,33 @@ zero_status zero_evaluate(zero_optimizer* z) {
 }
 
 zero_status zero_forward_begin(zero_optimizer* z, int32_t unit, void* stream) {
-  static_cast<void>(stream);  // of the host there is none
   return enter_work(z, "forward_begin", [&](zero_optimizer& own, session& s) {
     zero::client::begin_forward(own, s, unit);
+    own.streams.depart(stream);
   });
 }
 
 zero_status zero_forward_end(zero_optimizer* z, int32_t unit, void* stream) {
-  static_cast<void>(stream);
-  return enter_work(z, "forward_end", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "forward_end", stream, [&](zero_optimizer& own, session& s) {
     zero::client::end_forward(own, s, unit);
   });
 }
 
 zero_status zero_backward_begin(zero_optimizer* z, int32_t unit, void* stream) {
-  static_cast<void>(stream);
   return enter_work(z, "backward_begin", [&](zero_optimizer& own, session& s) {
     zero::client::begin_backward(own, s, unit);
+    own.streams.depart(stream);
   });
 }
 
 zero_status zero_backward_end(zero_optimizer* z, int32_t unit, void* stream) {
-  static_cast<void>(stream);
-  return enter_work(z, "backward_end", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "backward_end", stream, [&](zero_optimizer& own, session& s) {
     zero::client::end_backward(own, s, unit);
   });
 }
 
 zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss) {
-  return enter_work(z, "step", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "step", nullptr, [&](zero_optimizer& own, session& s) {
     zero::client::check_step(s, "step", learning_rate);
     if (own.config.rule == ZERO_OWN_RULE) {
       throw zero::invalid_argument(
@@ -210,7 +238,7 @@ zero_status zero_step(zero_optimizer* z, double learning_rate, double* loss) {
 
 zero_status zero_step_with(zero_optimizer* z, double learning_rate, zero_update_function update,
                            void* user, double* loss) {
-  return enter_work(z, "step_with", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "step_with", nullptr, [&](zero_optimizer& own, session& s) {
     zero::client::check_step(s, "step_with", learning_rate);
     if (own.config.rule != ZERO_OWN_RULE) {
       throw zero::invalid_argument("[client.step_with] the rule is a built-in one: zero_step");
@@ -221,7 +249,7 @@ zero_status zero_step_with(zero_optimizer* z, double learning_rate, zero_update_
 }
 
 zero_status zero_gradient_norm(zero_optimizer* z, double* out) {
-  return enter_work(z, "gradient_norm", [&](zero_optimizer& own, session& s) {
+  return enter_ordered(z, "gradient_norm", nullptr, [&](zero_optimizer& own, session& s) {
     if (out == nullptr) throw zero::invalid_argument("[client.gradient_norm] a null pointer");
     *out = zero::client::gradient_norm(own, s);
   });
@@ -267,5 +295,6 @@ zero_status zero_gradient(zero_optimizer* z, const char* name, int32_t slice, vo
     }
     s.order->may_ask_gradient(place.unit);
     *zero::client::checked_out(out, "gradient") = s.form->gradient(place);
+    own.streams.depart(nullptr);
   });
 }

@@ -25,6 +25,7 @@ std::uint64_t cuda_device::free_bytes() const { return 0; }
 memory_resource& cuda_device::memory() noexcept { return state_->none; }
 memory_resource& cuda_device::pinned_memory() noexcept { return state_->none; }
 std::uint64_t cuda_device::unpinned_bytes() const noexcept { return 0; }
+bool cuda_device::reaches(const void* /*memory*/) const { return false; }
 std::unique_ptr<stream> cuda_device::make_stream(lane /*role*/) { return {}; }
 std::unique_ptr<stream> cuda_device::borrow_stream(void* /*native*/) { return {}; }
 void cuda_device::set_deadline(std::int64_t /*milliseconds*/) noexcept {}

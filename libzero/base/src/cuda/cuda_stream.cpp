@@ -54,7 +54,9 @@ void cuda_stream::release() noexcept {
   if (owned_ && stream_ != nullptr) unchecked(cudaStreamDestroy(stream_));
 }
 
+// The default stream of the client's is that of whichever device is current.
 completion cuda_stream::record() {
+  const current_device here(ordinal_);
   checked(cudaEventRecord(event_of(next_), stream_), "cudaEventRecord");
   return {*this, next_++};
 }
@@ -95,6 +97,7 @@ void cuda_stream::order(std::uint64_t ticket, stream& later) {
   if (&later == this) return;  // in order anyway
   if (later.native() == nullptr) return wait(ticket);
   if (ticket <= done_.load(std::memory_order_acquire)) return;
+  const current_device here(ordinal_);
   checked(cudaStreamWaitEvent(cuda::native(later), event_of(ticket), 0), "cudaStreamWaitEvent");
 }
 

@@ -92,6 +92,14 @@ memory_resource& cuda_device::memory() noexcept { return state_->memory; }
 memory_resource& cuda_device::pinned_memory() noexcept { return state_->pinned; }
 std::uint64_t cuda_device::unpinned_bytes() const noexcept { return state_->pinned.unpinned(); }
 
+bool cuda_device::reaches(const void* memory) const {
+  const cuda::current_device here(ordinal());
+  cudaPointerAttributes found{};
+  cuda::checked(cudaPointerGetAttributes(&found, memory), "cudaPointerGetAttributes");
+  return found.type == cudaMemoryTypeManaged ||
+         (found.type == cudaMemoryTypeDevice && found.device == ordinal());
+}
+
 std::unique_ptr<stream> cuda_device::make_stream(lane role) {
   return std::make_unique<cuda::cuda_stream>(ordinal(), role, nullptr, state_->deadline);
 }

@@ -71,6 +71,9 @@ class optimizer {
     return result;
   }
 
+  /** Of calls that name none; see zero_use_stream. */
+  void use_stream(void* stream) { expect(zero_use_stream(ready(), stream)); }
+
   // ---- attaching ----
   /** `count` elements of memory at one address: what is ZERO_PARAMETERS or ZERO_GRADIENTS. */
   template <typename T>

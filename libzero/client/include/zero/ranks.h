@@ -56,7 +56,7 @@ ZERO_PUBLIC zero_status zero_ranks_threads(int32_t count, zero_ranks** out, zero
  *  MPI_THREAD_MULTIPLE; to be destroyed before MPI_Finalize. */
 ZERO_PUBLIC zero_status zero_ranks_mpi(const void* mpi_comm, zero_ranks** out, zero_message* why);
 /** Over an ncclComm_t, which stays the client's: used to meet, not to move. `device` as CUDA has
- *  it. Collective. */
+ *  it, which zero_config.device must name as well. Collective. */
 ZERO_PUBLIC zero_status zero_ranks_nccl(void* nccl_comm, int32_t device, zero_ranks** out,
                                         zero_message* why);
 /** Over the client's functions, which are tried first: ZERO_DESYNC where one does not bring what it

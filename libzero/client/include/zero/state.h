@@ -28,7 +28,7 @@ typedef struct zero_update_range {
   float* const* states; /**< the rule's, then the extra ones */
   int32_t state_count;
   int32_t on_device; /**< pointers are a GPU's: queue on `stream` */
-  void* stream;
+  void* stream;      /**< that of zero_use_stream; NULL: the GPU's default one, or on the host */
 } zero_update_range;
 
 /** Returns 0, or anything else for an error: the call then fails with ZERO_CALLBACK. */

@@ -21,7 +21,15 @@
  * one is refused with ZERO_BUSY. Pointers to structs and strings are read during the call only.
  *
  * `stream` arguments are the cudaStream_t on which the trainer uses the memory in question, or
- * NULL. Without a GPU they are ignored and all memory may be used when a call has returned.
+ * NULL: that of zero_use_stream. Without a GPU they are ignored and all memory may be used when a
+ * call has returned.
+ *
+ * On a GPU (zero_config.device) all memory is the GPU's, and what the trainer and the library queue
+ * is put in order by events, not by the host: a begin makes `stream` wait for what the library has
+ * queued, an end makes the library wait for what is on `stream`; every other call does both with
+ * the stream of zero_use_stream. So memory is the stream's from its begin to its end. Streams must
+ * live until zero_close. zero_step returns before it is done, where loss is NULL and the rule is
+ * built in; what it failed with is told by a later call.
  */
 
 #include <zero/config.h>
@@ -40,7 +48,8 @@ extern "C" {
  *  too, go to on_error, which may be NULL. NULL where it failed. */
 ZERO_PUBLIC zero_optimizer* zero_open(zero_error_function on_error, void* user);
 /** `ranks` must outlive the optimizer; NULL: those of the environment. `config` NULL: that of the
- *  environment. */
+ *  environment. With config.device collective: ranks that are threads of one process (of
+ *  zero_ranks_threads) may name the same GPU or one each, others have one each, over NCCL. */
 ZERO_PUBLIC zero_status zero_create(const zero_config* config, zero_ranks* ranks,
                                     zero_optimizer** out, zero_message* why);
 ZERO_PUBLIC void zero_on_error(zero_optimizer* z, zero_error_function on_error, void* user);
@@ -55,6 +64,9 @@ ZERO_PUBLIC zero_status zero_first_error(const zero_optimizer* z);
 ZERO_PUBLIC int32_t zero_rank(const zero_optimizer* z);
 ZERO_PUBLIC int32_t zero_size(const zero_optimizer* z);
 ZERO_PUBLIC int32_t zero_local_rank(const zero_optimizer* z);
+/** The stream (a cudaStream_t) of calls that name none; at first, and with NULL, the GPU's default
+ *  one. Nothing on the host. */
+ZERO_PUBLIC zero_status zero_use_stream(zero_optimizer* z, void* stream);
 /** The configuration as it came to be. */
 ZERO_PUBLIC zero_status zero_get_config(const zero_optimizer* z, zero_config* out);
 
@@ -68,7 +80,10 @@ enum { ZERO_PARAMETERS = 0, ZERO_GRADIENTS = 1 };
  *  zero_close. From stage 2 on gradients, and at stage 3 parameters, lie in ranges or are placed by
  *  the library. Between uses the memory behind a unit is given back: gradients then read as zeros,
  *  parameters fault, and parts of pages that units share are no numbers; parameters up to
- *  resident_bytes stay as they are. NULL where it failed. */
+ *  resident_bytes stay as they are. NULL where it failed.
+ *  On a GPU it comes and goes in granules of 2 MiB, with at most twice what one unit needs beside
+ *  what is in use: parameters given back are no numbers and fault once their memory is needed;
+ *  gradients can be used between their unit's backward begin and end alone, from stage 2 on. */
 ZERO_PUBLIC void* zero_range(zero_optimizer* z, int what, size_t bytes);
 
 enum {

@@ -58,6 +58,9 @@ class cuda_device {
   // Bytes of pinned_memory() that the system would not pin: copies of them are slower and block.
   [[nodiscard]] std::uint64_t unpinned_bytes() const noexcept;
 
+  // Whether kernels of this device can use what lies there: its memory, or managed memory.
+  [[nodiscard]] bool reaches(const void* memory) const;
+
   // A stream of its own. Completions recorded on it make streams of any device and the host wait;
   // waiting on the host has the deadline below. Must not outlive the device.
   [[nodiscard]] std::unique_ptr<stream> make_stream(lane role);

@@ -33,6 +33,7 @@ inline std::shared_ptr<sharded_module> sharded_module::make(::torch::nn::Module&
   zero_message why{};
   const zero_status status = zero_create(&made->config_, ranks, &made->z_, &why);
   expect_ok(status, why);
+  expect(made->z_, zero_use_stream(made->z_, made->stream()));
   made->attach();
   made->set_forward_order(how);
   expect(made->z_, zero_commit(made->z_));
