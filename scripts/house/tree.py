@@ -17,6 +17,7 @@ ROOMS = {
     "collectives": "collectives",
     "offload": "offload",
     "engine": "libzero/engine",
+    "checkpoint": "libzero/checkpoint",
     "client": "libzero/client",
     "torch": "libzero/torch",
     "cli": "libzero/cli",
@@ -24,7 +25,8 @@ ROOMS = {
     "bench": "bench",
     "tests": "tests",
 }
-LIBRARY = ("base", "optim", "partition", "collectives", "offload", "engine", "client")
+LIBRARY = ("base", "optim", "partition", "collectives", "offload", "engine",
+           "checkpoint", "client")
 SOURCE_SUFFIXES = (".hpp", ".cpp", ".h", ".c", ".cu", ".cuh")
 # Folders that are never ours to read.
 SKIPPED = {".git", "build", "out", "__pycache__"}
