@@ -1,0 +1,28 @@
+#pragma once
+// plan_ceilings: what the machine of a plan can do, and who says so.
+//
+// Plain values.
+
+#include "planner_options.hpp"
+
+#include <zero/partition/cost_model.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+namespace zero::cli {
+
+struct plan_ceilings {
+  partition::machine_ceilings machine;  // of a rank while all of its node do the same
+  double operations = 0;                // a second, of a rank's matrix products
+  std::string source;                   // who says so
+};
+
+// By the options, and where they say nothing as assumed of a node of GPUs of the kind of an H200.
+[[nodiscard]] plan_ceilings ceilings_of(const planner_options& o);
+
+// "ceilings" of the report.
+[[nodiscard]] nlohmann::ordered_json describe(const plan_ceilings& ceilings);
+
+}  // namespace zero::cli
