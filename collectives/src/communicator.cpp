@@ -204,7 +204,7 @@ void communicator::record_failure(const std::string& why) const noexcept {
   log_->leave(backend(), why);
 }
 
-void communicator::keep_operations(std::size_t last) { log_->resize(last); }
+void communicator::keep_operations(bool whether) { log_->keep(whether); }
 
 std::uint64_t communicator::take_place() noexcept {
   is_taken_ = true;

@@ -67,8 +67,8 @@ std::uint32_t operation_log::add_group(std::uint32_t around, std::uint64_t split
 
 operation_log::entry* operation_log::ring() noexcept {
   entry* made = ring_.load(std::memory_order_acquire);
-  if (made != nullptr || size_ == 0) return made;
-  auto* const mine = new (std::nothrow) entry[size_]();
+  if (made != nullptr) return made;
+  auto* const mine = new (std::nothrow) entry[size]();
   if (mine == nullptr) return nullptr;  // then nothing is kept
   if (ring_.compare_exchange_strong(made, mine)) return mine;
   delete[] mine;
@@ -77,12 +77,12 @@ operation_log::entry* operation_log::ring() noexcept {
 
 operation_log::entry* operation_log::entry_at(std::uint64_t place) const noexcept {
   entry* const all = ring_.load(std::memory_order_acquire);
-  return all == nullptr || place == 0 ? nullptr : &all[place % size_];
+  return all == nullptr || place == 0 ? nullptr : &all[place % size];
 }
 
 std::uint64_t operation_log::open(std::uint32_t group, std::uint64_t sequence,
                                   const operation& op) noexcept {
-  if (ring() == nullptr) return 0;
+  if (!is_kept_.load(relaxed) || ring() == nullptr) return 0;
   const std::uint64_t place = next_.fetch_add(1, relaxed);
   entry& e = *entry_at(place);
   e.stamp.store(0, relaxed);
@@ -168,7 +168,7 @@ std::string operation_log::text(const char* backend, const std::string& why) con
   }
   out += "],\n \"operations\": [";
   const std::uint64_t end = next_.load();
-  const std::uint64_t first = end > size_ ? end - size_ : 1;
+  const std::uint64_t first = end > size ? end - size : 1;
   bool is_first = true;
   for (std::uint64_t place = std::max<std::uint64_t>(first, 1); place < end; ++place) {
     const entry* const e = entry_at(place);

@@ -22,15 +22,15 @@ namespace zero::collectives {
 
 class operation_log {
  public:
-  static constexpr std::size_t usual_size = 4096;
+  static constexpr std::size_t size = 4096;  // the last so many are kept
 
   explicit operation_log(world w);
   operation_log(const operation_log&) = delete;
   operation_log& operator=(const operation_log&) = delete;
   ~operation_log();
 
-  // Before anything is recorded. 0: nothing is kept.
-  void resize(std::size_t entries) noexcept { size_ = entries; }
+  // From now on.
+  void keep(bool whether) noexcept { is_kept_.store(whether); }
 
   // The `split`th group split from `around`, by this color: all its ranks call it the same. Returns
   // its number here; the world's is 0.
@@ -77,7 +77,7 @@ class operation_log {
   [[nodiscard]] entry* entry_at(std::uint64_t place) const noexcept;
   [[nodiscard]] std::string line(const entry& e, std::uint64_t place) const;
 
-  std::size_t size_ = usual_size;
+  std::atomic<bool> is_kept_{true};
   std::atomic<entry*> ring_{nullptr};  // made by the first operation
   std::atomic<std::uint64_t> next_{1};
 

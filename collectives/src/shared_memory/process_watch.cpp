@@ -154,6 +154,7 @@ void process_watch::take_note(std::size_t index) noexcept {
 }
 
 void process_watch::run() noexcept {
+  pthread_setname_np(pthread_self(), "zero watch");
   std::chrono::milliseconds pause = first_pause;
   for (;;) {
     for (std::size_t i = 0; i < peers_.size(); ++i) {

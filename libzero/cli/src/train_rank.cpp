@@ -1,5 +1,6 @@
 #include "train_rank.hpp"
 
+#include "ending.hpp"
 #include "link_ceilings.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
@@ -28,6 +29,7 @@ namespace {
 
 constexpr std::size_t trace_capacity = 1U << 18;  // events of a rank
 constexpr std::size_t prompt_tokens = 16;
+constexpr std::chrono::seconds longest_ending{10};  // after an error
 
 // What cannot be read is wrong input of the option that named it.
 template <typename Function>
@@ -242,6 +244,8 @@ void run_training_rank(const train_options& options, rank_place place, const res
     ranks.barrier().wait();
     if (ranks.rank() == 0) sink(line);
   } catch (const std::exception& e) {
+    const auto* const known = dynamic_cast<const error*>(&e);
+    end_within(longest_ending, static_cast<int>(known ? known->kind() : error_class::failure));
     ranks.record_failure(e.what());
     ranks.abort(e.what());
     throw;

@@ -20,7 +20,6 @@
 #include <zero/base/typed_span.hpp>
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -143,9 +142,9 @@ class communicator {
   // Leaves them there, with the reason, if there is a folder and nothing was left before. Done
   // for every error that an operation or a wait throws; for others it is the client's to call.
   void record_failure(const std::string& why) const noexcept;
-  // For a group that is not split from another and has not done anything: how many are kept. 0:
-  // none.
-  void keep_operations(std::size_t last);
+  // Whether operations are recorded from now on, as they are at first. Of the world and all groups
+  // split from it; with nothing outstanding.
+  void keep_operations(bool whether);
 
  protected:
   explicit communicator(world w);
