@@ -162,6 +162,7 @@ void memory_plan::plan_slots(const layout& of) {
   const std::vector<int> backward(order.rbegin(), order.rend());
   order.insert(order.end(), backward.begin(), backward.end());
   parameter_slots_ = plan_gathers(order, parameter_bytes_, options_.prefetch);
+  parameter_slots_.forgets = options_.sealed_units;
   gradient_slots_ = plan_spans(backward, gradient_bytes_, 1);
 }
 

@@ -38,7 +38,7 @@ class walk {
   void fetch(std::size_t use, double now) {
     const slot_use& u = slots_.uses[use % slots_.uses.size()];
     const auto unit = static_cast<std::size_t>(u.unit);
-    if (u.slot == no_slot || in_slot_[u.slot] == unit) return;
+    if (u.slot == no_slot || (in_slot_[u.slot] == unit && !slots_.forgets)) return;
     in_slot_[u.slot] = unit;
     const unit_times& t = units_[unit];
     const double read = lanes_.run(lanes::disk, now, t.fetch_disk);

@@ -56,8 +56,6 @@ planned_model gpt_of(const trainer::gpt_config& config, dtype type) {
   return model;
 }
 
-// One unit, and one of nothing between its uses: those of a model of many units lie apart, so that
-// it is gathered for the forward and again for the backward.
 planned_model opaque_of(std::uint64_t parameters, dtype type) {
   planned_model model;
   model.name = fmt::format("{} parameters", parameters);
@@ -65,8 +63,8 @@ planned_model opaque_of(std::uint64_t parameters, dtype type) {
   all.name = "all";
   all.shape = {parameters};
   all.type = type;
-  model.spec.units = {{"model", {all}}, {"between", {}}};
-  model.forward = {{0, static_cast<double>(parameters), 0}, {1, 0, 0}};
+  model.spec.units = {{"model", {all}}};
+  model.forward = {{0, static_cast<double>(parameters), 0}};
   model.opaque = true;
   return model;
 }

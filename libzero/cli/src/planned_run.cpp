@@ -14,8 +14,6 @@ namespace {
 engine_options engine_of(const train_options& options, const planned_model& model) {
   engine_options engine = engine_options_of(options);
   engine.forward_order = order_of(model);
-  // It would find the unit still there from the forward, which none of many units is.
-  if (model.opaque) engine.prefetch = 0;
   return engine;
 }
 
@@ -105,9 +103,10 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   planned_run run;
   run.options = options;
   run.offload = lowest_tier(options, o.ranks);
-  const planned_rank rank = plan_rank(
-      model.spec, engine_of(options, model), o.ranks,
-      training.device == compute_device::cuda ? memory_place::device : memory_place::host);
+  const planned_rank rank =
+      plan_rank(model.spec, engine_of(options, model), o.ranks,
+                training.device == compute_device::cuda ? memory_place::device : memory_place::host,
+                model.opaque ? units_of::sealed : units_of::model);
   take_memory(run, rank.memory);
   const int micro_batches = training.accumulate;
   take_communication(run, partition::plan_communication(rank.layout, rank.memory, micro_batches));

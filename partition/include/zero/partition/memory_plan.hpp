@@ -46,6 +46,8 @@ struct plan_options {
   partition::tiering tiers = {};
   // false: cells() and records() are empty, for plans of more than anybody lists; else the same.
   bool list_cells = true;
+  // Units stand for others that nobody sees, so that each use gathers: no run is like that.
+  bool sealed_units = false;
 };
 
 // Where a bucket's reduced gradient is found: the one piece this rank owns.

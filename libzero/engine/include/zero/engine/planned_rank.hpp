@@ -12,6 +12,10 @@
 #pragma GCC visibility push(default)
 namespace zero {
 
+// Whether units are those of the model, or one stands for many that nobody sees: then each use of
+// it gathers it, as each of the many would be, and its transients say nothing.
+enum class units_of : unsigned char { model, sealed };
+
 struct planned_rank {
   partition::layout layout;
   partition::memory_plan memory;  // does not list its cells
@@ -23,7 +27,8 @@ struct planned_rank {
 // has. Throws what sharded_optimizer refuses.
 [[nodiscard]] planned_rank plan_rank(const partition::model_spec& model,
                                      const engine_options& options, int world_size,
-                                     memory_place place = memory_place::host);
+                                     memory_place place = memory_place::host,
+                                     units_of units = units_of::model);
 
 }  // namespace zero
 #pragma GCC visibility pop
