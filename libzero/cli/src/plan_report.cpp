@@ -10,8 +10,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace zero::cli {
 namespace {
 
@@ -99,12 +97,6 @@ json run_json(const finished_plan& plan, const planned_run& run) {
   return line;
 }
 
-std::string name_of_run(const planned_run& run) {
-  return describe_policy(run.options.stage) +
-         (run.offload == offload_tier::none ? ""
-                                            : fmt::format(", offload {}", name_of(run.offload)));
-}
-
 json limits_json(const planner_options& o) {
   const auto limit = [](const std::optional<std::uint64_t>& bytes) {
     return bytes ? json(*bytes) : json();
@@ -149,15 +141,6 @@ std::string table_row(const finished_plan& plan, const planned_run& run) {
 
 }  // namespace
 
-std::size_t fastest_of(const std::vector<planned_run>& runs) {
-  std::size_t best = runs.size();
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (!runs[i].fits()) continue;
-    if (best == runs.size() || runs[i].step.estimate < runs[best].step.estimate) best = i;
-  }
-  return best;
-}
-
 json plan_json(const finished_plan& plan) {
   const planner_options& o = *plan.options;
   json report{
@@ -176,11 +159,8 @@ json plan_json(const finished_plan& plan) {
       {"transients", plan.model->opaque ? "left out" : "planned"},
       {"runs", json::array()}};
   for (const planned_run& run : plan.runs) report["runs"].push_back(run_json(plan, run));
-  const std::size_t best = fastest_of(plan.runs);
   report["recommendation"] = nullptr;
-  if (best < plan.runs.size()) {
-    report["recommendation"] = {{"run", best}, {"reason", "the fastest of the runs that fit"}};
-  }
+  if (plan.recommended) report["recommendation"] = describe(*plan.recommended, o.ranks);
   return report;
 }
 
@@ -201,11 +181,11 @@ std::string plan_table(const finished_plan& plan) {
         "Without dimensions the model cannot be seen into: state is exact; buffers, staging in\n"
         "host memory and activations are left out, and what fits must have room for them too.\n";
   }
-  text += fmt::format("Times by {}.\n", plan.ceilings->source);
-  const std::size_t best = fastest_of(plan.runs);
-  text += best == plan.runs.size()
-              ? "None of them fits.\n"
-              : fmt::format("Fastest that fits: {}.\n", name_of_run(plan.runs[best]));
+  text += fmt::format("Times {}.\n", plan.ceilings->source);
+  text += plan.recommended
+              ? fmt::format("Recommended: {}; {}.\n", name_of(plan.recommended->run, o.ranks),
+                            plan.recommended->reason)
+              : std::string("None of them fits.\n");
   return text;
 }
 

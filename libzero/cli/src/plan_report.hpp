@@ -4,9 +4,11 @@
 // Pure functions.
 
 #include "planned_run.hpp"
+#include "recommendation.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,10 +20,8 @@ struct finished_plan {
   const planned_model* model = nullptr;
   const plan_ceilings* ceilings = nullptr;
   std::vector<planned_run> runs;
+  std::optional<recommended_run> recommended;
 };
-
-// The fastest of the runs that fit; runs.size() where none does.
-[[nodiscard]] std::size_t fastest_of(const std::vector<planned_run>& runs);
 
 [[nodiscard]] nlohmann::ordered_json plan_json(const finished_plan& plan);
 [[nodiscard]] std::string plan_table(const finished_plan& plan);

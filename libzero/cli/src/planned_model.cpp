@@ -1,5 +1,6 @@
 #include "planned_model.hpp"
 
+#include "model_file.hpp"
 #include "trainer/gpt_model.hpp"
 
 #include <zero/base/error.hpp>
@@ -97,6 +98,16 @@ planned_model blocks_of(std::uint64_t parameters, const common_options& o) {
 
 planned_model shaped(const planner_options& o) {
   const common_options& training = o.run.training;
+  if (!o.model_file.empty()) {
+    const std::string other = !training.model.empty() ? "--model"
+                              : o.parameters          ? "--parameters"
+                                                      : dimension_given(training, true);
+    if (!other.empty()) {
+      throw invalid_argument(fmt::format(
+          "--model-file '{}' and {} exclude each other; give one of them", o.model_file, other));
+    }
+    return read_model_file(o.model_file, training.dtype);
+  }
   if (!o.parameters) return gpt_of(chosen_model(training), training.dtype);
   if (!training.model.empty()) {
     throw invalid_argument(fmt::format(
@@ -151,7 +162,8 @@ nlohmann::ordered_json describe(const planned_model& model) {
     json["vocabulary"] = model.gpt->vocabulary;
     json["context"] = model.gpt->context;
   }
-  json["units"] = model.opaque ? nlohmann::ordered_json() : nlohmann::ordered_json(model.spec.units.size());
+  json["units"] =
+      model.opaque ? nlohmann::ordered_json() : nlohmann::ordered_json(model.spec.units.size());
   return json;
 }
 

@@ -49,9 +49,42 @@ void take_communication(planned_run& run, const partition::communication_plan& p
   }
 }
 
+// Passes that were measured of this very model, or nothing.
+const machine_record* measured_passes(const planned_model& model, const common_options& o,
+                                      const plan_ceilings& ceilings) {
+  if (!ceilings.measured || !model.gpt) return nullptr;
+  const machine_record& r = *ceilings.measured;
+  const bool same = r.device == "cpu" && o.device == compute_device::cpu &&
+                    r.dtype == name_of(o.dtype) && r.recompute == o.recompute &&
+                    r.model.channels == model.gpt->channels && r.model.heads == model.gpt->heads &&
+                    r.batch.length == sequence_of(model, o) && r.measured.forward.block > 0;
+  return same ? &r : nullptr;
+}
+
+// The first use of a GPT is its embedding's, the last its head's, the one before its norm's.
+std::vector<double> times_by_use(const planned_model& model, const pass_seconds& seconds,
+                                 double times) {
+  std::vector<double> result(model.forward.size(), seconds.block * times);
+  result.front() = seconds.embedding * times;
+  result[result.size() - 2] = seconds.norm * times;
+  result.back() = seconds.head_entry * model.gpt->vocabulary * times;
+  return result;
+}
+
 partition::compute_times compute_times_of(const planned_model& model, const common_options& o,
                                           int sequences, const plan_ceilings& ceilings) {
   partition::compute_times times;
+  if (const machine_record* record = measured_passes(model, o, ceilings)) {
+    const double share = static_cast<double>(sequences) / record->batch.sequences;
+    times.forward = times_by_use(model, record->measured.forward, share);
+    times.backward = times_by_use(model, record->measured.backward, share);
+    return times;
+  }
+  if (ceilings.operations == 0) {
+    times.forward.resize(model.forward.size());
+    times.backward.resize(model.forward.size());
+    return times;
+  }
   const int length = sequence_of(model, o);
   const double tokens = static_cast<double>(sequences) * length;
   for (const use_of_unit& use : model.forward) {
@@ -97,6 +130,10 @@ void compare(planned_run& run, const planner_options& o, bool opaque) {
 
 }  // namespace
 
+measured_batch batch_of_rank(const planner_options& o, const planned_model& model) {
+  return {most_sequences(o.run.training, o.ranks), sequence_of(model, o.run.training)};
+}
+
 planned_run plan_run(const planner_options& o, const planned_model& model,
                      const plan_ceilings& ceilings, const train_options& options) {
   const common_options& training = options.training;
@@ -110,6 +147,11 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   take_memory(run, rank.memory);
   const int micro_batches = training.accumulate;
   take_communication(run, partition::plan_communication(rank.layout, rank.memory, micro_batches));
+  if (model.gpt && o.ranks > 1) {
+    // The trainer tells all ranks what every rank's loss was.
+    run.communication.all_gather += sizeof(double) * static_cast<std::uint64_t>(o.ranks);
+    ++run.communication.calls;
+  }
   run.moved = partition::plan_tier_traffic(rank.layout, rank.memory, micro_batches).step();
   const int sequences = most_sequences(training, o.ranks);
   take_activations(run, model, sequences);

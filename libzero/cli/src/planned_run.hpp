@@ -48,6 +48,9 @@ struct planned_run {
   [[nodiscard]] bool fits() const noexcept { return shortages.empty(); }
 };
 
+// Sequences that the rank and micro-batch with most of them computes, and tokens of each.
+[[nodiscard]] measured_batch batch_of_rank(const planner_options& o, const planned_model& model);
+
 // `options` are o.run with a stage and tiers. Throws invalid_argument for what the engine refuses.
 [[nodiscard]] planned_run plan_run(const planner_options& o, const planned_model& model,
                                    const plan_ceilings& ceilings, const train_options& options);

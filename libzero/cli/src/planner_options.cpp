@@ -15,6 +15,7 @@ namespace zero::cli {
 namespace {
 
 constexpr int most_ranks = 1 << 20;
+constexpr int most_started = 256;  // to measure with
 constexpr std::uint64_t most_counted = std::uint64_t{1} << 62;
 
 option counted(std::string name, std::string value, std::string meaning,
@@ -46,6 +47,10 @@ void add_model(option_set& set, planner_options& o, const option_set& training) 
                   "state is planned and nothing that passes through; with --layers and --channels, "
                   "those blocks, and an embedding of the rest",
                   o.parameters));
+  set.add(text("model-file", "FILE",
+               "shapes of a model: a config.json of GPT-2, Llama, Mistral, Mixtral or Qwen, or a "
+               ".safetensors file, of which the header is read",
+               o.model_file));
 }
 
 void add_ranks(option_set& set, planner_options& o, const option_set& training) {
@@ -82,6 +87,15 @@ void add_limits(option_set& set, planner_options& o, const option_set& training)
   set.add(bytes("nvme-bandwidth", "bytes of a node's disks, each way", o.nvme_bandwidth));
   set.add(counted("flops", "OPERATIONS", "of a rank's matrix products", o.flops));
   set.add(training.at("nvme-endurance"));
+  set.add(switch_on("calibrate",
+                    "measure this machine with --ranks ranks for about 2 s, and plan with that; "
+                    "passes of the model are measured too, with --device cpu",
+                    o.calibrate));
+  set.add(text("ceilings", "FILE",
+               "what a machine was measured to do: read, or with --calibrate written (default then "
+               "zero-ceilings.json)",
+               o.ceilings));
+  set.add(training.at("nvme-path"));
 }
 
 }  // namespace
@@ -107,6 +121,10 @@ option_set planner_option_set(planner_options& o) {
   }
   add_limits(set, o, training);
   set.group("Output");
+  set.add(
+      text("recommend", "FILE",
+           "write the recommended configuration, as zero train --config and the library take it",
+           o.recommend));
   set.add(switch_on("json", "print JSON (zero.plan/1) in place of tables", o.json));
   return set;
 }
@@ -135,6 +153,12 @@ void settle(planner_options& o) {
   });
   if (!training.shard_group && grouped) training.shard_group = ranks_on_node(o);
   o.run.ranks = o.ranks;
+  if (o.calibrate && o.ceilings.empty()) o.ceilings = "zero-ceilings.json";
+  if (o.calibrate && o.ranks > most_started) {
+    throw invalid_argument(
+        fmt::format("--calibrate is not accepted with {} ranks; expected at most {}, to start here",
+                    o.ranks, most_started));
+  }
 }
 
 }  // namespace zero::cli

@@ -18,6 +18,7 @@ struct planner_options {
 
   // ---- the model, unless run.training names one ----
   std::optional<std::uint64_t> parameters;
+  std::string model_file;  // a config.json or a .safetensors; empty: none
 
   // ---- ranks ----
   int ranks = 1;
@@ -37,6 +38,11 @@ struct planner_options {
   std::optional<std::uint64_t> nvme_bandwidth;          // of a node
   std::optional<std::uint64_t> flops;                   // operations a second of a rank
 
+  // ---- or what it was measured to do ----
+  bool calibrate = false;  // measures it now
+  std::string ceilings;    // a file: written with calibrate, else read; empty: no file
+
+  std::string recommend;  // a file for the recommended configuration; empty: none
   bool json = false;
 };
 
