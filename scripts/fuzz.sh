@@ -35,7 +35,7 @@ fuzz() {
   accepted=$(figure accepted "$log")
   echo "fuzz: $name: $executed executed, $accepted of them accepted, exit code $code"
   total=$((total + executed))
-  if [ "$code" -ne 0 ] || [ "$executed" -lt "$runs" ] || [ "$accepted" -lt $((runs / 100)) ]; then
+  if [ "$code" -ne 0 ] || [ "$executed" -lt "$runs" ] || [ "$accepted" -lt $((runs / 200)) ]; then
     wrong=1
     tail -n 60 "$log"
   fi
