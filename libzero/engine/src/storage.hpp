@@ -161,6 +161,7 @@ struct step_progress {
 
   std::uint64_t steps = 0;        // that were applied
   std::uint64_t taken = 0;        // and those that were not
+  std::int64_t step_calls = 0;    // what operations are compared by: not known later, as steps is
   completion decided;             // of reading back the decision of the last step
   bool undecided = false;         // that has not been waited for
   optim::step_decision decision;  // as read back, where there is no host_staging
