@@ -91,8 +91,7 @@ std::vector<std::string> store::state::folders() {
   std::string text;
   own.attempt([&] {
     if (!ranks.first()) return;
-    static_cast<void>(owner->entries());  // no list that is not one of this directory
-    for (const std::string& name : checkpoint::catalog(*files)) text += name + "\n";
+    for (const std::string& name : step_folders(owner->entries())) text += name + "\n";
   });
   const fault all = ranks.take(own);
   if (all.failed != 0) all.raise("[checkpoint.load] ");
