@@ -31,6 +31,8 @@ constexpr std::array subcommands{
     subcommand{"compare", "train one model at several stages and compare every bit", run_compare},
     subcommand{"train", "train the reference GPT", run_train},
     subcommand{"launch", "start ranks of any program on this machine", run_launch},
+    subcommand{"operations", "where ranks went apart, from the records of a failure",
+               run_operations},
     subcommand{"info", "what was compiled in and what works here", run_info},
 };
 
