@@ -3,9 +3,10 @@
 // Ranks are threads of this process with 256 MiB of state each, in memory that has been touched.
 // The ceiling is the same number of threads that write as many bytes past the page cache, in pieces
 // of 8 MiB, each into a reserved file of its own, and fsync it; timed in turn with the saves: read
-// the fraction, not the rates. A save is counted from its call to its return, so votes, checksums,
-// manifest, renames and what retention removes are in it. Loads read through the page cache.
-// Directory: ZERO_BENCH_DIRECTORY, by default the current one; what is made there is removed.
+// the fraction, not the rates. A save is counted from its call until it is published, so votes,
+// checksums, manifest, fsyncs and renames are in it; what removing an older one takes rank 0 after
+// that is shown beside it. Loads read through the page cache. Directory: ZERO_BENCH_DIRECTORY, by
+// default the current one; what is made there is removed.
 #include <zero/base/memory_resource.hpp>
 #include <zero/checkpoint/store.hpp>
 #include <zero/collectives/shared_memory.hpp>
@@ -184,12 +185,16 @@ void save_and_load(benchmark::State& run) {
   });
   std::uint64_t step = 0;
   const double bytes = static_cast<double>(rank_bytes) * size;
+  std::vector<double> removals;
   const auto save = [&] {
     ++step;
-    return bytes / work.run([&](int rank, collectives::communicator&) {
+    const double all = work.run([&](int rank, collectives::communicator&) {
       const auto at = static_cast<std::size_t>(rank);
       stores[at]->save(*states[at], step);
     });
+    const double published = stores[0]->newest()->seconds;
+    removals.push_back(all - published);
+    return bytes / published;
   };
   save();  // touches the buffers
   std::vector<double> fractions;
@@ -213,6 +218,7 @@ void save_and_load(benchmark::State& run) {
   run.counters["disk_GBps"] = median(ceilings) / 1e9;
   run.counters["save_GBps"] = median(saves) / 1e9;
   run.counters["fraction"] = median(fractions);
+  run.counters["removal_ms"] = median(removals) * 1e3;
   run.counters["load_GBps"] = median(loads) / 1e9;
   for (std::size_t r = 0; r < ranks; ++r) pages.deallocate(memory[r], piece_bytes);
   work.run([&](int rank, collectives::communicator&) {

@@ -131,7 +131,7 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
   s.worker = std::thread([&s, moved = std::move(act)]() mutable {
     try {
       s.publisher->write(moved, [&](const put_function& put) {
-        constexpr std::size_t part = transfer_memory::half_bytes;
+        constexpr std::size_t part = transfer_memory::part_bytes;
         for (std::size_t at = 0; at < s.copy.filled(); at += part) {
           put(s.copy.data() + at, std::min(part, s.copy.filled() - at));
         }
