@@ -2,6 +2,7 @@
 // written again as they are. Also what behaves badly with a digest that is right.
 
 #include "checkpoint/fuzz/spoiling.hpp"
+#include "checkpoint/fuzz/tally.hpp"
 #include "checkpoint/sample_manifest.hpp"
 
 #include <zero/base/error.hpp>
@@ -63,6 +64,8 @@ void try_text(const std::string& text) {
   } catch (const invalid_argument&) {
     return;
   }
+  static tally accepted;
+  accepted.accept();
   use(m, text);
 }
 

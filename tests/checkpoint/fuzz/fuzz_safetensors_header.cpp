@@ -2,6 +2,7 @@
 // the header. Refused with corrupt_data, or as the format wants it, which is looked at here anew.
 
 #include "checkpoint/fuzz/spoiling.hpp"
+#include "checkpoint/fuzz/tally.hpp"
 
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/safetensors_header.hpp>
@@ -73,6 +74,8 @@ void try_file(const std::uint8_t* bytes, std::size_t size) {
   } catch (const corrupt_data&) {
     return;
   }
+  static tally accepted;
+  accepted.accept();
   check_accepted(text, body, entries);
 }
 
