@@ -2,6 +2,7 @@
 
 #include "rank_environment.hpp"
 #include "rank_processes.hpp"
+#include "restarts.hpp"
 #include "say.hpp"
 #include "subcommands.hpp"
 
@@ -25,28 +26,37 @@ std::size_t find_program(const arguments& given) {
     const std::string& token = given[at];
     if (token == "--") return at + 1;
     if (token.size() < 2 || token.front() != '-') return at;
-    at += token == "-n" || token == "--ranks" ? 2 : 1;
+    at += token == "-n" || token == "--ranks" || token == "--max-restarts" ? 2 : 1;
   }
   return given.size();
 }
 
-option_set launch_options(std::optional<int>& ranks) {
+option_set launch_options(std::optional<int>& ranks, int& restarts) {
   option_set options(
-      "launch", "-n N [--] PROGRAM [ARGUMENT...]",
+      "launch", "-n N [--max-restarts N] [--] PROGRAM [ARGUMENT...]",
       "Starts N copies of PROGRAM with RANK, LOCAL_RANK, WORLD_SIZE and\n"
       "LOCAL_WORLD_SIZE set and \"[rank] \" before each line they write. If one fails,\n"
       "the others are ended and its exit code is returned, 128 + signal if it was\n"
-      "killed.");
+      "killed. With --max-restarts all of them are started again first, with\n"
+      "ZERO_RESTART counting how often; not after exit code 2 or an interruption.");
   options.add(whole("ranks,n", "N", "copies to start; needed", ranks, {1, 4096}));
+  options.add(whole("max-restarts", "N", "times a job that failed is started again", restarts,
+                    {0, 1U << 20}));
   return options;
 }
 
-int exit_code_of(const ranks_outcome& outcome) {
-  if (outcome.interrupted_by != 0) return signal_code + outcome.interrupted_by;
-  if (!outcome.failure) return 0;
-  say(fmt::format("zero launch: {}\n", outcome.failure->describe()));
-  if (outcome.failure->signal != 0) return signal_code + outcome.failure->signal;
-  return outcome.failure->exit_code;
+life life_of(const ranks_outcome& outcome) {
+  life ended;
+  ended.all_ended = outcome.all_ended;
+  ended.interrupted = outcome.interrupted_by != 0;
+  if (ended.interrupted) {
+    ended.exit_code = signal_code + outcome.interrupted_by;
+  } else if (outcome.failure) {
+    const rank_failure& failure = *outcome.failure;
+    ended.exit_code = failure.signal != 0 ? signal_code + failure.signal : failure.exit_code;
+    ended.why = failure.describe();
+  }
+  return ended;
 }
 
 }  // namespace
@@ -59,7 +69,8 @@ int run_launch(const arguments& given) {
   if (!own.empty() && own.back() == "--") own.pop_back();
 
   std::optional<int> ranks;
-  option_set options = launch_options(ranks);
+  int restarts = 0;
+  option_set options = launch_options(ranks, restarts);
   if (asks_for_help(own)) {
     fmt::print("{}", options.help());
     return 0;
@@ -74,7 +85,12 @@ int run_launch(const arguments& given) {
   program.ranks = *ranks;
   program.output = output_of_ranks::prefixed;
   signal_watch signals;
-  return exit_code_of(run_ranks(program, signals));
+  const life last = run_lives("zero launch", restarts, signals, [&](int restart) {
+    program.restart = restart;
+    return life_of(run_ranks(program, signals));
+  });
+  if (!last.why.empty()) say(fmt::format("zero launch: {}\n", last.why));
+  return last.exit_code;
 }
 
 }  // namespace zero::cli

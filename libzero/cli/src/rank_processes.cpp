@@ -57,7 +57,7 @@ class rank_group {
   void read_outputs();
   void drain();
   void signal_all(int signal) noexcept;
-  void end_orphans() noexcept;
+  bool end_orphans() noexcept;
   [[nodiscard]] bool any_running() const noexcept;
   [[nodiscard]] bool is_ending() const noexcept { return ending_since_.has_value(); }
 
@@ -127,7 +127,7 @@ void rank_group::start_rank(int rank) {
     nothing = descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
     child.input = nothing.get();
   }
-  child.environment = environment_of_rank(rank, program_.ranks, handed_down);
+  child.environment = environment_of_rank(rank, program_.ranks, program_.restart, handed_down);
   process.id = start(child);
   ranks_.push_back(std::move(process));
 }
@@ -150,7 +150,7 @@ ranks_outcome rank_group::watch() {
     escalate();
     if (is_ending() && clock::now() > *ending_since_ + abandon_after) break;
   }
-  if (is_ending()) end_orphans();  // they may still write to our pipes
+  if (is_ending()) outcome_.all_ended = end_orphans();  // they may still write to our pipes
   drain();
   return outcome_;
 }
@@ -253,10 +253,12 @@ void rank_group::signal_all(int signal) noexcept {
   }
 }
 
-// Kills and reaps every child that came since the start, ranks and what ranks left behind.
-void rank_group::end_orphans() noexcept {
+// Kills and reaps every child that came since the start, ranks and what ranks left behind. False if
+// one of them does not go.
+bool rank_group::end_orphans() noexcept {
   const auto deadline = clock::now() + milliseconds(500);
-  for (bool again = true; again && clock::now() < deadline;) {
+  bool again = true;
+  while (again && clock::now() < deadline) {
     again = false;
     for (const pid_t child : children_of_this_process()) {
       if (std::count(children_before_.begin(), children_before_.end(), child) > 0) continue;
@@ -267,6 +269,7 @@ void rank_group::end_orphans() noexcept {
       }
     }
   }
+  return !again;
 }
 
 bool rank_group::any_running() const noexcept {

@@ -23,6 +23,7 @@ enum class output_of_ranks : unsigned char {
 struct ranks_program {
   std::vector<std::string> command;  // argv; the first is searched for in PATH
   int ranks = 1;
+  int restart = 0;  // which life of its job this is, for ZERO_RESTART
   output_of_ranks output = output_of_ranks::passed_through;
   // If given, each rank is handed a descriptor in ZERO_RESULT_FD, and every line it writes there
   // comes here.
@@ -43,9 +44,11 @@ struct ranks_outcome {
   // second none failed by itself.
   std::optional<rank_failure> failure;
   int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
+  bool all_ended = true;   // false: something it started could not be killed
 };
 
-// Starts the ranks with RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE and ZERO_ARENA_FD set, and
+// Starts the ranks with RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, ZERO_RESTART and
+// ZERO_ARENA_FD set, and
 // OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to the rank's share of the cores where the user has not
 // set them. Rank 0 has our standard input, the others none. Blocks until all have ended. When one
 // fails, the others' collectives are told at once; they get SIGTERM after 1 s, SIGKILL after 3 s.

@@ -1,5 +1,7 @@
 #include "rank_variables.hpp"
 
+#include "restarts.hpp"
+
 #include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
@@ -32,12 +34,14 @@ int threads_of_started_rank(int here) {
   return std::max(1, std::min(usable_cores(), cores_of(getppid()) / std::max(1, here)));
 }
 
-std::vector<std::string> environment_of_rank(int rank, int size, rank_descriptors handed_down) {
+std::vector<std::string> environment_of_rank(int rank, int size, int restart,
+                                             rank_descriptors handed_down) {
   std::map<std::string, std::string> ours{
       {"RANK", fmt::to_string(rank)},
       {"WORLD_SIZE", fmt::to_string(size)},
       {"LOCAL_RANK", fmt::to_string(rank)},
       {"LOCAL_WORLD_SIZE", fmt::to_string(size)},
+      {restart_variable, fmt::to_string(restart)},
       {"ZERO_ARENA_FD", fmt::to_string(handed_down.arena)},
   };
   // Empty here: taken out of what is inherited.

@@ -11,8 +11,9 @@ struct rank_descriptors {
   int results = -1;  // -1: none
 };
 
-// This process's environment with what makes a child rank `rank` of `size`.
-[[nodiscard]] std::vector<std::string> environment_of_rank(int rank, int size,
+// This process's environment with what makes a child rank `rank` of `size` in life `restart` of its
+// job.
+[[nodiscard]] std::vector<std::string> environment_of_rank(int rank, int size, int restart,
                                                            rank_descriptors handed_down);
 
 // Cores this process may run on.

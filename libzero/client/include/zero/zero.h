@@ -93,7 +93,7 @@ enum {
 /** A tensor, or a tensor of equal slices [slices, ...] each of which belongs to a unit of its own.
  *  What is 0 or NULL is the ordinary case. */
 typedef struct zero_segment {
-  const char* name; /**< unique */
+  const char* name; /**< unique, at most 4096 bytes, no control characters */
   void* parameter;  /**< NULL, in all segments: placed by the library, see zero_parameter */
   void* gradient;   /**< NULL: bound later (zero_bind_gradient), or placed */
   uint64_t count;   /**< elements, of all slices */
