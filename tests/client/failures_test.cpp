@@ -3,7 +3,6 @@
 #include "flat_trainer.hpp"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <cstdio>
@@ -11,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -63,12 +63,12 @@ TEST(client_alive, a_rank_that_does_not_is_named_and_all_leave_their_last_operat
   });
   for (int rank = 0; rank < 2; ++rank) {
     std::ifstream file(folder + "/failure-rank-" + std::to_string(rank) + ".json");
-    const auto record = nlohmann::json::parse(file);
-    EXPECT_EQ(record["schema"], "zero.operations/1");
-    EXPECT_EQ(record["rank"], rank);
-    EXPECT_NE(record["error"].get<std::string>().find("for rank 1 to begin"), std::string::npos);
-    ASSERT_FALSE(record["operations"].empty());
-    EXPECT_EQ(record["operations"].back()["step"], 1) << "of the step that failed";
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    for (const std::string& part :
+         {std::string("\"schema\": \"zero.operations/1\", \"rank\": ") + std::to_string(rank),
+          std::string("for rank 1 to begin"), std::string("\"step\": 1, \"queued\": ")}) {
+      EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+    }
   }
   std::filesystem::remove_all(std::filesystem::path(folder).parent_path());
 }
