@@ -80,7 +80,7 @@ void whole_step(const step_of& s) {
 std::vector<deed> deeds_of_steps() {
   return {
       {"a unit left out",
-       "steps otherwise",
+       "reduce_scatter 'reduce'",
        {},
        [](const step_of& s) {
          s.forward();
@@ -119,7 +119,13 @@ std::vector<deed> deeds_of_steps() {
          s.o.set_group(0, other);
          whole_step(s);
        }},
-      {"a step left out", "step 2", {}, [](const step_of& s) { s.all(); }},
+      {"a step left out",
+       "clip",
+       {},
+       [](const step_of& s) {
+         s.all();
+         static_cast<void>(s.o.parameters_digest());
+       }},
       {"a step too many",
        "step",
        {},
@@ -163,6 +169,7 @@ std::vector<deed> deeds_between_steps() {
        })},
       {"a barrier", "barrier", {}, extra([](const step_of& s) { s.ranks.barrier().wait(); })},
       {"a split", "split", {}, extra([](const step_of& s) {
+         static_cast<void>(s.o.traffic());  // with nothing outstanding
          static_cast<void>(s.ranks.split(0, 0));
        })},
   };

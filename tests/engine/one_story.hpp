@@ -42,6 +42,7 @@ std::vector<told> tell(int size, const Body& body) {
   std::vector<told> all(static_cast<std::size_t>(size));
   const auto errors = try_ranks(size, [&](collectives::communicator& ranks) {
     told& mine = all[static_cast<std::size_t>(ranks.rank())];
+    ranks.set_deadline(std::chrono::seconds(20));
     const auto begin = std::chrono::steady_clock::now();
     try {
       body(ranks, mine);
