@@ -80,6 +80,7 @@ void sharded_optimizer::state::settle() {
   last_result.skipped = now.applied == 0;
   last_result.loss_scale = scale.value();
   if (now.dissenting == 0) {
+    ++taken;
     scale.record(now.finite == 0);
     if (early.in_step && last_result.skipped) {
       broken = std::make_exception_ptr(
