@@ -70,6 +70,7 @@ inline constexpr seat seats[] = {{2, 0, 1}, {2, 1, 1}, {4, 0, 0}, {4, 3, 3}};
 inline engine_options plain(const char* policy = "2") {
   engine_options o;
   o.groups.resize(2);
+  o.accumulate = 2;
   o.policy = partition::policy_of_name(policy, 1);
   return o;
 }
