@@ -5,12 +5,12 @@ from matplotlib.patches import Patch, Rectangle
 from page_svg import INK, LINE, PAGE, SOFT, COLOURS, figure, fill, name_rows, say
 from sources import MEBIBYTE
 
-# (account, colour, pattern), in the order of the contract
-CLASSES = [("parameters", 0, ""), ("gradients", 1, "////"), ("optimizer", 2, "...."),
-           ("buffers", 3, ""), ("host", 4, "\\\\\\\\"), ("disk", 5, "----")]
-PARTS = [("compute", "compute", 0, ""), ("own_work", "own work of the verbs", 2, "...."),
-         ("exposed_communication", "exposed communication", 1, "////"),
-         ("exposed_io", "exposed I/O", 4, "\\\\\\\\")]
+# (account, colour, mark), in the order of the contract
+CLASSES = [("parameters", 0, " "), ("gradients", 1, "/"), ("optimizer", 2, "."),
+           ("buffers", 3, " "), ("host", 4, "\\"), ("disk", 5, "-")]
+PARTS = [("compute", "compute", 0, " "), ("own_work", "own work of the verbs", 2, "."),
+         ("exposed_communication", "exposed communication", 1, "/"),
+         ("exposed_io", "exposed I/O", 4, "\\")]
 LINKS = [("communication", "all_gather", "all-gather"),
          ("communication", "reduce_scatter", "reduce-scatter"),
          ("communication", "all_reduce", "all-reduce"),
@@ -52,19 +52,18 @@ def memory(runs):
         first = y
         for rank in ranks:
             left = ahead = 0.0
-            for account, colour, pattern in CLASSES:
+            for account, colour, mark in CLASSES:
                 width = run.at("memory", rank, "measured", account) / MEBIBYTE
                 told = run.at("memory", rank, "predicted", account) / MEBIBYTE
                 if width:
-                    axes.barh(y, width, 0.86, left, **fill(colour, pattern))
+                    axes.barh(y, width, 0.86, left, **fill(colour, mark))
                 if told:
                     axes.add_patch(Rectangle((ahead, y - 0.43), told, 0.86, fill=False,
                                              edgecolor=INK, linewidth=0.7, zorder=4))
                 left, ahead = left + width, ahead + told
             widest = max(widest, left, ahead)
             peak = run.value("memory", rank, "measured", "peak", scale=1 / MEBIBYTE)
-            say(axes, left, y, peak, 1, va="center", ha="left", fontsize=7, color=SOFT).set_text(
-                f"  {peak.shown:.1f}")
+            say(axes, left, y, peak, 1, aside=4, va="center", ha="left", fontsize=7, color=SOFT)
             y += 1
         centres.append((first + y - 1) / 2)
         y += 0.9
@@ -92,11 +91,11 @@ def columns(runs, cells, limit=None, decimals=1, unit=""):
             if value is None:
                 axes.text(highest * 0.03, row, "–", va="center", color=SOFT)
                 continue
-            axes.barh(row, value.shown, 0.7, **fill(0, ""))
+            axes.barh(row, value.shown, 0.7, **fill(0, " "))
             inside = value.shown > 0.55 * highest
-            say(axes, value.shown, row, value, decimals, unit, va="center", fontsize=7.5,
-                ha="right" if inside else "left", color=PAGE if inside else INK).set_text(
-                    f" {value.shown:.{decimals}f}{unit} ")
+            say(axes, value.shown, row, value, decimals, unit, aside=-3 if inside else 3,
+                va="center", fontsize=7.5, ha="right" if inside else "left",
+                color=PAGE if inside else INK)
         axes.set_title(title, loc="left")
         axes.set_xlim(0, highest * (1 if limit else 1.02))
         axes.set_xticks([])
@@ -139,16 +138,16 @@ def seconds(runs):
     longest = max(run.at("seconds_of_step", "all") for run in runs) * 1e3
     for row, run in enumerate(runs):
         left = 0.0
-        for part, _, colour, pattern in PARTS:
+        for part, _, colour, mark in PARTS:
             value = run.value("seconds_of_step", part, scale=1e3)
-            axes.barh(row, value.shown, 0.72, left, **fill(colour, pattern))
+            axes.barh(row, value.shown, 0.72, left, **fill(colour, mark))
             if value.shown > 0.07 * longest:
                 say(axes, left + value.shown / 2, row, value, 1, ha="center", va="center",
                     fontsize=7.5, color=INK, bbox={"facecolor": PAGE, "edgecolor": "none",
                                                    "pad": 0.8, "alpha": 0.85})
             left += value.shown
-        say(axes, left, row, run.value("seconds_of_step", "all", scale=1e3), 1, va="center",
-            fontsize=8).set_x(left + 0.008 * longest)
+        say(axes, left, row, run.value("seconds_of_step", "all", scale=1e3), 1, aside=5,
+            va="center", fontsize=8)
     name_rows(axes, range(len(runs)), runs)
     axes.set_ylim(len(runs) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.08)
@@ -172,21 +171,17 @@ def losses(runs):
     axes = drawn.add_subplot()
     for i, (values, of) in enumerate(lines.items()):
         steps = range(1, len(values) + 1)
-        name = of[0].name if len(of) == 1 else f"{of[0].name} and all others that end alike"
-        if 1 < len(of) <= 4:
-            name = "; ".join(run.name for run in of)
+        name = "all runs" if len(of) == len(runs) > 1 else "; ".join(run.name for run in of)
         axes.plot(steps, [float("nan") if v is None else v for v in values],
                   color=COLOURS[i % 10], marker=MARKERS[i % 10], markersize=4, linewidth=1.4,
                   label=name)
         last = of[0].value("losses", len(values) - 1)
         if last is not None:
-            say(axes, len(values), last.shown, last, 4, va="center").set_text(
-                f"  {last.shown:.4f}")
+            say(axes, len(values), last.shown, last, 4, aside=7, va="center")
     axes.set_xlabel("step")
     axes.set_ylabel("loss, nats a token")
     axes.set_xlim(0.5, max(len(values) for values in lines) * 1.08 + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="y")
-    for label in axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3).get_texts():
-        label.set_gid("legend")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3)
     return drawn

@@ -2,7 +2,9 @@
 """Pictures of what `zero compare` wrote, for the page that `zero report` writes.
 
     draw.py [--] FILE.json...    prints {"schema": "zero.figures/1", "figures": [{"title": ...,
-                                 "note": ..., "svg": ...}, ...]}
+                                 "name": ..., "place": ..., "note": ..., "svg": ...}, ...]}
+
+`name` and `place` are of the run that a picture is of, null for one of all runs.
 
 Exit code 77 where matplotlib is not installed. Writes no file of its own.
 """
@@ -36,15 +38,19 @@ def figures(paths):
     import step
 
     runs = sources.read(paths)
-    drawn = [(title, note, getattr(bars, name)(runs)) for name, title, note in PICTURES]
+    if not runs:
+        return []
+    drawn = [(title, None, note, getattr(bars, name)(runs)) for name, title, note in PICTURES]
     for run in runs:
-        drawn.append((f"One step: {run.name}",
+        drawn.append(("One step", run,
                       "The first rank, in the step whose length is nearest to the median of the "
                       "last ones. Above, the memory it holds; the dashed line is all that is set "
                       "aside, slots that nobody uses too. Slots are what full parameters and full "
                       "gradients come to and go from.", step.step(run)))
-    return [{"title": title, "note": note, "svg": page_svg.inline(picture, title, number)}
-            for number, (title, note, picture) in enumerate(drawn) if picture is not None]
+    return [{"title": title, "name": run and run.name, "place": run and run.name_place,
+             "note": note, "svg": page_svg.inline(picture, f"{title}: {run.name}" if run else title,
+                                                  number)}
+            for number, (title, run, note, picture) in enumerate(drawn) if picture is not None]
 
 
 def main(arguments):

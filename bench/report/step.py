@@ -2,16 +2,18 @@
 
 from matplotlib.patches import Patch
 
-from page_svg import INK, LINE, PAGE, SOFT, COLOURS, figure, fill, say
+from page_svg import INK, LINE, PAGE, SOFT, COLOURS, boxes, figure, fill, say
 from sources import MEBIBYTE
 
 # What the trainer computes, then the eight verbs in the order the data travels:
-# (verb, colour, pattern)
-VERBS = [("forward", 0, ""), ("backward", 0, "////"), ("fetch", 4, "\\\\\\\\"),
-         ("gather", 1, ""), ("release", 8, ""), ("reduce", 1, "////"), ("clip", 6, ""),
-         ("update", 2, "...."), ("publish", 9, "xxxx"), ("spill", 5, "----")]
-STEADY = [("parameters", 0, ""), ("gradients", 1, "////"), ("optimizer", 2, "...."),
-          ("host", 4, "\\\\\\\\"), ("buffers", 3, "")]
+# (verb, colour, mark)
+VERBS = [("forward", 0, " "), ("backward", 0, "/"), ("fetch", 4, "\\"),
+         ("gather", 1, " "), ("release", 8, " "), ("reduce", 1, "/"), ("clip", 6, " "),
+         ("update", 2, "."), ("publish", 9, "x"), ("spill", 5, "-")]
+STEADY = [("parameters", 0, " "), ("gradients", 1, "/"), ("optimizer", 2, "."),
+          ("host", 4, "\\"), ("buffers", 3, " ")]
+KNOWN = {verb for verb, _, _ in VERBS}
+MOST_TRACKS = 4     # of a lane, whose slices have numbers
 NARROWEST = 0.0012  # of a step: what is shorter is drawn so wide
 LABELLED = 0.022    # of a step: what is longer has its unit's number
 
@@ -41,21 +43,21 @@ def draw_memory(axes, run, length):
     memory = run.at("timeline", "memory")
     base = 0.0
     handles = []
-    for account, colour, pattern in STEADY:
+    for account, colour, mark in STEADY:
         height = memory[account] / MEBIBYTE
         if height == 0:
             continue
-        axes.fill_between([0, length], base, base + height, **fill(colour, pattern))
+        axes.fill_between([0, length], base, base + height, **fill(colour, mark))
         name = "other buffers" if account == "buffers" else account
-        handles.append(Patch(**fill(colour, pattern), label=name))
+        handles.append(Patch(**fill(colour, mark), label=name))
         base += height
     reserved = memory["slots_reserved"] / MEBIBYTE
     if reserved:
         at = [1e3 * t for t in memory["slots_in_use"]["at"]] + [length]
         used = [b / MEBIBYTE for b in memory["slots_in_use"]["bytes"]]
         axes.fill_between(at, base, [base + u for u in used + used[-1:]], step="post",
-                          **fill(7, "oo"))
-        handles.append(Patch(**fill(7, "oo"), label="slots in use"))
+                          **fill(7, "|"))
+        handles.append(Patch(**fill(7, "|"), label="slots in use"))
     top = base + reserved
     line, = axes.plot([0, length], [top, top], color=INK, linewidth=1.1, linestyle=(0, (4, 2)),
                       label="held")
@@ -72,17 +74,13 @@ def draw_memory(axes, run, length):
 def draw_verbs(axes, all_slices, length):
     """A row for each verb: solid on the rank's own thread, framed on other lanes."""
     least = NARROWEST * length
-    for row, (verb, colour, pattern) in enumerate(VERBS):
-        own = [(b, max(e - b, least)) for _, lane, v, _, b, e in all_slices
-               if v == verb and lane == 0]
-        others = [(b, max(e - b, least)) for _, lane, v, _, b, e in all_slices
-                  if v == verb and lane != 0]
+    for row, (verb, colour, mark) in enumerate(VERBS):
+        of_verb = [s for s in all_slices if s[2] == verb]
         axes.axhline(row + 0.5, color=LINE, linewidth=0.4)
-        if own:
-            axes.broken_barh(own, (row - 0.4, 0.4), **fill(colour, pattern))
-        if others:
-            axes.broken_barh(others, (row + 0.04, 0.36), facecolor="none",
-                             edgecolor=COLOURS[colour], linewidth=0.8)
+        boxes(axes, [(b, max(e, b + least)) for _, lane, _, _, b, e in of_verb if lane == 0],
+              row - 0.4, row, **fill(colour, mark))
+        boxes(axes, [(b, max(e, b + least)) for _, lane, _, _, b, e in of_verb if lane != 0],
+              row + 0.06, row + 0.4, facecolor="none", edgecolor=COLOURS[colour], linewidth=0.8)
     axes.set_yticks(range(len(VERBS)), [verb for verb, _, _ in VERBS])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(VERBS) - 0.5, -0.5)
@@ -96,14 +94,16 @@ def draw_lanes(axes, run, all_slices, length):
         of_lane = [s for s in all_slices if s[1] == lane]
         on, count = tracks(of_lane, nested=lane == 0)
         high = 0.84 / count
-        for verb, colour, pattern in VERBS + [("", 8, "")]:
+        for verb, colour, mark in VERBS + [("", 8, " ")]:
             for track in range(count):
-                bars = [(b, max(e - b, NARROWEST * length))
+                bars = [(b, max(e, b + NARROWEST * length))
                         for (_, _, v, _, b, e), t in zip(of_lane, on)
-                        if t == track and (v == verb or verb == "" and
-                                           all(v != known for known, _, _ in VERBS))]
-                if bars:
-                    axes.broken_barh(bars, (row - 0.42 + track * high, high), **fill(colour, pattern))
+                        if t == track and (v == verb or verb == "" and v not in KNOWN)]
+                top = row - 0.42 + track * high
+                boxes(axes, bars, top, top + 0.94 * high,
+                      **{**fill(colour, mark), "edgecolor": PAGE, "linewidth": 0.25})
+        if count > MOST_TRACKS:
+            continue
         for (index, _, _, unit, begin, end), track in zip(of_lane, on):
             if end - begin < LABELLED * length or unit < 0:
                 continue

@@ -77,7 +77,7 @@ std::string origin(const report_cells& cells, const report_source& source, std::
                    at("/model/layers") + " layers, " + at("/model/channels") + " channels, " +
                    at("/model/heads") + " heads, vocabulary " + at("/model/vocabulary") +
                    ", context " + at("/model/context"));
-  row("text", at("/text/bytes") + " bytes, SHA-256 " + at("/text/sha256"));
+  row("text", at("/text/bytes") + " bytes, digest (SHA) " + at("/text/sha256"));
   for (const auto& [name, value] : source.report.at("machine").items()) {
     if (value.is_null()) continue;
     std::string spaced = name;
@@ -93,11 +93,16 @@ std::string pictures(const drawn_figures& drawn) {
   }
   std::string text;
   for (const json& figure : drawn.figures) {
+    std::string title = escaped(figure.at("title").get<std::string>());
+    if (!figure.at("name").is_null()) {
+      title += fmt::format(": <span data-json=\"{}\">{}</span>",
+                           escaped(figure.at("place").get<std::string>()),
+                           escaped(figure.at("name").get<std::string>()));
+    }
     text += fmt::format(
-        "<section>\n<h2>{}</h2>\n<figure>\n<figcaption>{}</figcaption>\n{}\n</figure>"
-        "\n</section>\n",
-        escaped(figure.at("title").get<std::string>()),
-        escaped(figure.at("note").get<std::string>()), figure.at("svg").get<std::string>());
+        "<section>\n<h2>{}</h2>\n<figure>\n<figcaption>{}</figcaption>\n{}\n"
+        "</figure>\n</section>\n",
+        title, escaped(figure.at("note").get<std::string>()), figure.at("svg").get<std::string>());
   }
   return text;
 }
