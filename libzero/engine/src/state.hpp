@@ -238,6 +238,7 @@ struct sharded_optimizer::state : step_progress {
   // What a verb_timer took from `begin` until now, `inner` nanoseconds of it within others; returns
   // all of it.
   std::int64_t note(phase where, int unit, std::int64_t begin, std::int64_t inner);
+  void trace_slots() const noexcept;  // what is in use of them has changed
 
  private:
   void allocate();
