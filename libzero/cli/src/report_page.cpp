@@ -115,6 +115,10 @@ void check_fields(const report_source& source) {
           fmt::format("'{}' has no \"{}\", which {} has", source.path, field, schema));
     }
   }
+  if (!source.report.at("runs").is_array()) {
+    throw invalid_argument(
+        fmt::format("'{}' is not what {} says: \"runs\" is no list", source.path, schema));
+  }
   try {
     const std::string whole = report_page({source}, {});
   } catch (const json::exception& e) {
