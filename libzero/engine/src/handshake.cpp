@@ -7,6 +7,7 @@
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 #include <zero/base/hash.hpp>
+#include <zero/base/majority.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -28,6 +29,14 @@ std::string exact(double value) {
 
 std::string line(const char* name, double value) {
   return std::string(name) + " = " + exact(value);
+}
+
+// Checkpoints and shared memory are bytes as a machine has them.
+std::string order_of_bytes() {
+  const std::uint16_t one = 1;
+  unsigned char first = 0;
+  std::memcpy(&first, &one, 1);
+  return std::string("order of bytes = ") + (first == 1 ? "little-endian" : "big-endian");
 }
 
 void describe(const engine_options& o, lines& out) {
@@ -60,7 +69,7 @@ void describe(const engine_options& o, lines& out) {
   }
   out.push_back(std::string("optimizer states in ") + name_of(o.formats.states));
   out.push_back(std::string("master weights in ") + name_of(o.formats.master));
-  out.push_back(line("seed of rounding", static_cast<double>(o.rounding_seed)));
+  out.push_back("seed of rounding = " + std::to_string(o.rounding_seed));
   out.push_back(line("clip norm", o.clip_norm));
   out.push_back(
       line("gradients that are not finite are applied", o.non_finite == non_finite::apply));
@@ -75,7 +84,7 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("accumulate", o.accumulate));
   out.push_back(line("reduce at boundary", o.reduction == reduce_at::boundary));
   out.push_back(line("whole-parameter layout", o.layout == partition::layout_kind::whole));
-  out.push_back(line("resident bytes", static_cast<double>(o.resident_bytes)));
+  out.push_back("resident bytes = " + std::to_string(o.resident_bytes));
   out.push_back(line("bits of gathered parameters", o.quantized_gather));
   out.push_back(line("bits of reduced gradients", o.quantized_reduce));
   out.push_back(line("ranks of a node", o.quantized_reduce > 0 ? o.node_ranks : 0));
@@ -84,10 +93,12 @@ void describe(const engine_options& o, lines& out) {
                 (o.tiers.gradients ? name_of(*o.tiers.gradients) : "the optimizer's"));
   out.push_back(std::string("parameters on = ") + name_of(o.tiers.parameters));
   out.push_back(line("share of the optimizer offloaded", o.tiers.optimizer_ratio));
-  out.push_back(line("elements of a cell", static_cast<double>(o.tiers.cell_elements)));
+  out.push_back("elements of a cell = " + std::to_string(o.tiers.cell_elements));
   out.push_back(line("cells under way", o.tiers.depth));
   out.push_back(line("prefetch", o.prefetch));
   out.push_back(line("stable addressing", o.addressing == addressing::stable));
+  out.push_back(std::string("directory of the disk is ") +
+                (o.disk_directory.empty() ? "not given" : "given"));
   std::string order = "forward order =";
   for (const int unit : o.forward_order) order += " " + std::to_string(unit);
   out.push_back(order);
@@ -163,36 +174,24 @@ std::size_t first_difference(collectives::communicator& ranks, const lines& own,
 void handshake(collectives::communicator& ranks, const partition::layout& layout,
                const engine_options& options) {
   if (ranks.size() == 1) return;
-  lines own{std::string("libzero ") + ZERO_VERSION};
+  lines own{std::string("libzero ") + ZERO_VERSION, order_of_bytes()};
   describe(options, own);
   describe(layout, own);
   const auto digests = gather_records(ranks, prefix_digest(own, own.size()));
 
-  // The majority is the digest most ranks have; of equals, the one of the lowest rank.
-  std::size_t reference = 0;
-  std::ptrdiff_t most = 0;
-  for (std::size_t i = 0; i < digests.size(); ++i) {
-    const auto votes = std::count(digests.begin(), digests.end(), digests[i]);
-    if (votes > most) {
-      most = votes;
-      reference = i;
-    }
-  }
-  std::vector<int> minority;
-  for (std::size_t i = 0; i < digests.size(); ++i) {
-    if (digests[i] != digests[reference]) minority.push_back(static_cast<int>(i));
-  }
+  const auto [majority_rank, minority] = majority_of(digests);
   if (minority.empty()) return;
 
-  const auto majority_rank = static_cast<int>(reference);
   const std::size_t at = first_difference(ranks, own, majority_rank, minority.front());
   const std::string theirs = exchange_lines(ranks, own, at, minority.front());
   const std::string ours = exchange_lines(ranks, own, at, majority_rank);
-  throw desync("[engine.handshake] rank" + std::string(minority.size() > 1 ? "s " : " ") +
-                   format_ranks(minority) + " differ from rank " + std::to_string(majority_rank) +
-                   ": " + theirs + " on rank " + std::to_string(minority.front()) + ", " + ours +
-                   " on rank " + std::to_string(majority_rank),
-               minority);
+  const std::string why = "[engine.handshake] rank" +
+                          std::string(minority.size() > 1 ? "s " : " ") + format_ranks(minority) +
+                          " differ from rank " + std::to_string(majority_rank) + ": " + theirs +
+                          " on rank " + std::to_string(minority.front()) + ", " + ours +
+                          " on rank " + std::to_string(majority_rank);
+  ranks.record_failure(why);
+  throw desync(why, minority);
 }
 
 }  // namespace zero

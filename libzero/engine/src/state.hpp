@@ -117,7 +117,7 @@ struct sharded_optimizer::state : step_progress {
 
   void clip(float learning_rate);
   // What this rank is about to do is told to all, and what they are lies in votes().
-  void exchange_votes(float learning_rate);
+  void exchange_votes(float learning_rate, int tag);
   [[nodiscard]] double gradient_norm();
   void skip_next_step();
   void set_group(int group, const parameter_group& constants);

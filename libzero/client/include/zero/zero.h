@@ -32,6 +32,7 @@
  * built in; what it failed with is told by a later call.
  */
 
+#include <zero/checkpoint.h>
 #include <zero/config.h>
 #include <zero/ranks.h>
 #include <zero/state.h>
@@ -179,6 +180,10 @@ ZERO_PUBLIC zero_status zero_last_step(zero_optimizer* z, zero_step_result* out)
 ZERO_PUBLIC zero_status zero_gradient_norm(zero_optimizer* z, double* out);
 /** This rank wants the next step left out: then every rank leaves it out. */
 ZERO_PUBLIC zero_status zero_skip(zero_optimizer* z);
+/** This rank is at work on something of its own that takes long (compiling, reading a text): as far
+ *  as the deadlines of the others go, it moves. Cheap; any thread, also while another is in a call.
+ */
+ZERO_PUBLIC zero_status zero_alive(zero_optimizer* z);
 /** What the loss must be multiplied with before the backward; the step divides it out. */
 ZERO_PUBLIC zero_status zero_loss_scale(zero_optimizer* z, double* out);
 

@@ -97,9 +97,10 @@ struct loaded {
 
 class store {
  public:
-  // Collective. Creates the directory if it is not there, takes its lock (rank 0), claims the next
-  // epoch, and clears away what saves of earlier epochs left. Throws invalid_argument where another
-  // run owns it, naming that run's host and process; io_error.
+  // Collective; `ranks` must outlive the store. Creates the directory if it is not there, takes its
+  // lock (rank 0), claims the next epoch, and clears away what saves of earlier epochs left. Throws
+  // invalid_argument where another run owns it, naming that run's host and process, and for saving
+  // in the background over `transport`, whose ranks meet only in calls of their client; io_error.
   store(collectives::communicator& ranks, const std::string& directory, store_options options = {});
   store(const store&) = delete;
   store& operator=(const store&) = delete;
@@ -111,6 +112,11 @@ class store {
   void finish();
   // The newest known to be published by this store, if any.
   [[nodiscard]] const published* newest() const noexcept;
+  // On rank 0: why something stays after the last save that need not; empty if nothing does.
+  [[nodiscard]] const std::string& note() const noexcept;
+  // Host memory of this rank that copies for saving in the background are made in, kept for the
+  // next one; beside it a store has 16 MiB for what it writes and reads.
+  [[nodiscard]] std::uint64_t copy_bytes() const noexcept;
 
   // Collective. The newest checkpoint that verifies, into `state`: each rank reads what it needs.
   // False where the directory holds none. Throws corrupt_data where there are some and none
