@@ -30,6 +30,7 @@ struct subcommand {
 constexpr std::array subcommands{
     subcommand{"compare", "train one model at several stages and compare every bit", run_compare},
     subcommand{"train", "train the reference GPT", run_train},
+    subcommand{"checkpoint", "inspect, verify, export and reshard checkpoints", run_checkpoint},
     subcommand{"launch", "start ranks of any program on this machine", run_launch},
     subcommand{"info", "what was compiled in and what works here", run_info},
 };
