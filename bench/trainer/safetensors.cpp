@@ -13,20 +13,14 @@ namespace zero::trainer {
 static_assert(std::endian::native == std::endian::little, "files are read as they lie");
 
 safetensors::safetensors(const std::string& path) : file_(file::open(path)) {
-  std::uint64_t length = 0;
-  if (file_.size() < sizeof length) {
-    throw corrupt_data("a .safetensors file begins with 8 bytes of length", path, file_.size());
-  }
-  file_.read(&length, sizeof length, 0);
-  if (length > safetensors_header_limit || length > file_.size() - sizeof length) {
-    throw corrupt_data("a header of " + std::to_string(length) + " bytes in a file of " +
-                           std::to_string(file_.size()),
-                       path, 0);
-  }
+  std::array<unsigned char, checkpoint::safetensors_length_bytes> front = {};
+  file_.read(front.data(), std::min<std::uint64_t>(front.size(), file_.size()), 0);
+  const std::uint64_t length =
+      checkpoint::parse_safetensors_length(front.data(), file_.size(), path);
   std::string header(length, '\0');
-  file_.read(header.data(), length, sizeof length);
-  body_ = sizeof length + length;
-  entries_ = parse_safetensors_header(header, file_.size() - body_, path);
+  file_.read(header.data(), length, front.size());
+  body_ = front.size() + length;
+  entries_ = checkpoint::parse_safetensors_header(header, file_.size() - body_, path);
   for (std::size_t i = 0; i < entries_.size(); ++i) index_.emplace(entries_[i].name, i);
 }
 
@@ -37,6 +31,7 @@ const safetensors_entry* safetensors::find(const std::string& name) const {
 
 void safetensors::read(const safetensors_entry& entry, std::uint64_t offset,
                        span<float> out) const {
+  if (entry.type == dtype::byte) throw invalid_argument("'" + entry.name + "' is of bytes");
   const std::uint64_t element = size_of(entry.type);
   const std::uint64_t count = (entry.end - entry.begin) / element;
   if (offset > count || out.size() > count - offset) {

@@ -4,15 +4,17 @@
 // Immutable after opening, which has checked everything but the values; thread-safe.
 
 #include "trainer/file.hpp"
-#include "trainer/safetensors_header.hpp"
 
 #include <zero/base/span.hpp>
+#include <zero/checkpoint/safetensors_header.hpp>
 
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace zero::trainer {
+
+using checkpoint::safetensors_entry;
 
 class safetensors {
  public:

@@ -62,10 +62,7 @@ void safetensors_writer::add_metadata(const std::string& key, const std::string&
 }
 
 void safetensors_writer::begin() {
-  const std::string header = format_safetensors_header(entries_, metadata_);
-  if (header.size() > safetensors_header_limit) {
-    throw invalid_argument("a header of " + std::to_string(header.size()) + " bytes is too long");
-  }
+  const std::string header = checkpoint::format_safetensors_header(entries_, metadata_);
   file_.emplace(file::create(temporary_));
   const std::uint64_t length = header.size();
   file_->write(&length, sizeof length, 0);

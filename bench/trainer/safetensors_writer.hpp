@@ -6,9 +6,9 @@
 // object, one thread.
 
 #include "trainer/file.hpp"
-#include "trainer/safetensors_header.hpp"
 
 #include <zero/base/typed_span.hpp>
+#include <zero/checkpoint/safetensors_header.hpp>
 
 #include <optional>
 #include <string>
@@ -16,6 +16,8 @@
 #include <vector>
 
 namespace zero::trainer {
+
+using checkpoint::safetensors_entry;
 
 class safetensors_writer {
  public:

@@ -62,15 +62,16 @@ struct manifest {
   std::vector<saved_file> files;  // by rank
 };
 
-// UTF-8 JSON whose last member is the digest of all before it.
+// UTF-8 JSON whose last member is the digest of all before it. Throws invalid_argument for what
+// breaks a rule of format.md: a name that is no UTF-8, an index out of range, a number that is not
+// finite; not for what check_coverage finds.
 [[nodiscard]] std::string format_manifest(const manifest& m);
 // Accepts nothing but what format_manifest writes, of this version: else corrupt_data with the
 // byte, or invalid_argument naming both versions. Linear time; memory a fixed multiple of the text.
-// Whether extents cover every element exactly once and sizes add up has then been checked
-// (check_coverage).
+// Indices in it are valid, and check_coverage has been passed.
 [[nodiscard]] manifest parse_manifest(const std::string& text, const std::string& path);
 // Throws corrupt_data naming the parameter and the first element covered twice or not at all, or
-// the file whose sizes do not add up.
+// the file whose sizes do not add up, or the rule that is broken. n log n of the number of extents.
 void check_coverage(const manifest& m, const std::string& path);
 
 // Seed of the checksum of a chunk: no chunk of another file, place or save has its sum by mistake.
@@ -84,6 +85,8 @@ struct array_place {
 };
 [[nodiscard]] array_place place_of(const manifest& m, const saved_file& file, std::size_t extent,
                                    int array);
+// Where the weights of each extent begin, and after the last extent the attachments; in one pass.
+[[nodiscard]] std::vector<std::uint64_t> extent_begins(const manifest& m, const saved_file& file);
 // The header of the file as it must be, byte for byte; the length field in front included.
 [[nodiscard]] std::string header_of(const manifest& m, std::size_t file);
 

@@ -111,6 +111,11 @@ class store {
   void finish();
   // The newest known to be published by this store, if any.
   [[nodiscard]] const published* newest() const noexcept;
+  // On rank 0: why something stays after the last save that need not; empty if nothing does.
+  [[nodiscard]] const std::string& note() const noexcept;
+  // Host memory of this rank that copies for saving in the background are made in, kept for the
+  // next one; beside it a store has 16 MiB for what it writes and reads.
+  [[nodiscard]] std::uint64_t copy_bytes() const noexcept;
 
   // Collective. The newest checkpoint that verifies, into `state`: each rank reads what it needs.
   // False where the directory holds none. Throws corrupt_data where there are some and none

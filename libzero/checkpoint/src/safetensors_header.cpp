@@ -1,23 +1,43 @@
-#include "trainer/safetensors_header.hpp"
+#include "text.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/checkpoint/safetensors_header.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <unordered_set>
+#include <cstring>
+#include <string_view>
 #include <utility>
 
-namespace zero::trainer {
-
+namespace zero::checkpoint {
 namespace {
 
 using json = nlohmann::json;
 
-constexpr std::size_t name_limit = 4096;       // bytes
-constexpr std::size_t dimension_limit = 64;    // of a shape
-constexpr std::size_t tensor_limit = 1000000;  // in a file
-constexpr std::uint64_t length_bytes = 8;      // before the header: its length
+constexpr std::size_t most_words = 200;  // bytes of what the parser says: it quotes the text
+constexpr std::uint64_t length_bytes = safetensors_length_bytes;
+
+// By sorting: whoever chooses the names can make every hash of them the same.
+const std::string* first_twice(const std::vector<std::string>& names) {
+  std::vector<const std::string*> sorted;
+  for (const std::string& name : names) sorted.push_back(&name);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return *a < *b; });
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end(),
+                                        [](const auto* a, const auto* b) { return *a == *b; });
+  return twice == sorted.end() ? nullptr : *twice;
+}
+
+bool type_of(const std::string& name, dtype& out) {
+  constexpr std::pair<const char*, dtype> types[] = {
+      {"F32", dtype::fp32}, {"BF16", dtype::bf16}, {"F16", dtype::fp16}, {"U8", dtype::byte}};
+  for (const auto& [known, type] : types) {
+    if (name != known) continue;
+    out = type;
+    return true;
+  }
+  return false;
+}
 
 // Receives the parser's events and accepts nothing but
 // {"__metadata__": {"k": "v", ...}, "name": {"dtype": "F32", "shape": [..], "data_offsets": [b,
@@ -26,21 +46,21 @@ class header_events final : public nlohmann::json_sax<json> {
  public:
   explicit header_events(const std::string& path) : path_(path) {}
 
-  std::vector<safetensors_entry> take() { return std::move(entries_); }
+  std::vector<safetensors_entry> take() {
+    if (const std::string* const name = first_twice(names_)) fail("'" + *name + "' is there twice");
+    return std::move(entries_);
+  }
 
   bool start_object(std::size_t) override {
     if (where_ == place::start) return enter(place::names);
     if (where_ == place::name) {
-      if (entries_.size() == tensor_limit) fail("more than a million tensors");
+      if (entries_.size() == safetensors_tensor_limit) fail("more than a million tensors");
       entries_.push_back({});
       entries_.back().name = key_;
       fields_ = 0;
       return enter(place::fields);
     }
-    if (where_ == place::metadata) {
-      metadata_keys_.clear();
-      return enter(place::metadata_keys);
-    }
+    if (where_ == place::metadata) return enter(place::metadata_keys);
     return refuse("an object");
   }
 
@@ -48,11 +68,11 @@ class header_events final : public nlohmann::json_sax<json> {
     check_text(text);
     key_ = text;
     if (where_ == place::names) {
-      if (!names_.insert(text).second) fail("'" + text + "' is there twice");
+      names_.push_back(text);
       return enter(text == "__metadata__" ? place::metadata : place::name);
     }
     if (where_ == place::metadata_keys) {
-      if (!metadata_keys_.insert(text).second) fail("metadata '" + text + "' is there twice");
+      metadata_keys_.push_back(text);
       return enter(place::metadata_value);
     }
     const unsigned field = text == "dtype" ? 1u : text == "shape" ? 2u : 4u;
@@ -64,7 +84,13 @@ class header_events final : public nlohmann::json_sax<json> {
 
   bool end_object() override {
     if (where_ == place::names) return enter(place::end);
-    if (where_ == place::metadata_keys) return enter(place::names);
+    if (where_ == place::metadata_keys) {
+      if (const std::string* const key = first_twice(metadata_keys_)) {
+        fail("metadata '" + *key + "' is there twice");
+      }
+      metadata_keys_.clear();
+      return enter(place::names);
+    }
     if (fields_ != 7u) fail("'" + entries_.back().name + "' lacks dtype, shape or data_offsets");
     return enter(place::names);
   }
@@ -89,7 +115,7 @@ class header_events final : public nlohmann::json_sax<json> {
 
   bool number_unsigned(number_unsigned_t value) override {
     if (where_ != place::dimensions && where_ != place::two_offsets) return refuse("a number");
-    if (numbers_.size() == dimension_limit) fail("more than 64 dimensions");
+    if (numbers_.size() == safetensors_dimension_limit) fail("more than 64 dimensions");
     numbers_.push_back(value);
     return true;
   }
@@ -98,10 +124,10 @@ class header_events final : public nlohmann::json_sax<json> {
     check_text(text);
     if (where_ == place::metadata_value) return enter(place::metadata_keys);
     if (where_ != place::type) return refuse("a string");
-    if (text != "F32" && text != "BF16" && text != "F16") {
-      fail("'" + entries_.back().name + "' is " + text + "; F32, BF16 and F16 are read");
+    if (!type_of(text, entries_.back().type)) {
+      fail("'" + entries_.back().name + "' is '" + text.substr(0, safetensors_name_limit) +
+           "'; F32, BF16, F16 and U8 are read");
     }
-    entries_.back().type = text == "F32" ? dtype::fp32 : text == "BF16" ? dtype::bf16 : dtype::fp16;
     return enter(place::fields);
   }
 
@@ -114,8 +140,8 @@ class header_events final : public nlohmann::json_sax<json> {
   bool binary(binary_t&) override { return refuse("bytes"); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    throw corrupt_data(std::string("its header is not JSON: ") + error.what(), path_,
-                       length_bytes + position);
+    throw corrupt_data("its header is not JSON: " + std::string(error.what()).substr(0, most_words),
+                       path_, length_bytes + position);
   }
 
  private:
@@ -146,10 +172,9 @@ class header_events final : public nlohmann::json_sax<json> {
     throw corrupt_data("its header: " + what, path_, length_bytes);
   }
   void check_text(const std::string& text) const {
-    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-    // Metadata may hold lines of text; names may not.
+    // Metadata may hold lines of text; names may not. That it is UTF-8 the parser has seen to.
     if (where_ != place::metadata_value &&
-        (text.size() > name_limit || std::any_of(text.begin(), text.end(), control))) {
+        (text.size() > safetensors_name_limit || has_control(text))) {
       fail("a name of more than 4096 bytes or with control characters");
     }
   }
@@ -160,8 +185,8 @@ class header_events final : public nlohmann::json_sax<json> {
   unsigned fields_ = 0;  // of the entry at hand: 1 dtype, 2 shape, 4 data_offsets
   std::vector<std::uint64_t> numbers_;
   std::vector<safetensors_entry> entries_;
-  std::unordered_set<std::string> names_;
-  std::unordered_set<std::string> metadata_keys_;
+  std::vector<std::string> names_;
+  std::vector<std::string> metadata_keys_;
 };
 
 // Bytes the shape asks for, or false on overflow.
@@ -216,10 +241,35 @@ void check_places(const std::vector<safetensors_entry>& entries, std::uint64_t b
 
 }  // namespace
 
+std::uint64_t parse_safetensors_length(const void* length, std::uint64_t file_bytes,
+                                       const std::string& path) {
+  if (file_bytes < length_bytes) {
+    throw corrupt_data("a .safetensors file begins with 8 bytes of length", path, file_bytes);
+  }
+  unsigned char bytes[length_bytes];
+  std::memcpy(bytes, length, sizeof bytes);
+  std::uint64_t value = 0;
+  for (std::size_t i = sizeof bytes; i-- > 0;) value = value << 8U | bytes[i];
+  if (value > safetensors_header_limit || value > file_bytes - length_bytes) {
+    throw corrupt_data("a header of " + std::to_string(value) + " bytes in a file of " +
+                           std::to_string(file_bytes),
+                       path, 0);
+  }
+  return value;
+}
+
 std::vector<safetensors_entry> parse_safetensors_header(const std::string& text, std::uint64_t body,
                                                         const std::string& path) {
+  if (text.size() > safetensors_header_limit) {
+    throw corrupt_data("a header of " + std::to_string(text.size()) + " bytes", path, 0);
+  }
   if (text.empty() || text[0] != '{') {
     throw corrupt_data("its header does not begin with '{'", path, length_bytes);
+  }
+  // The parser takes a NUL for the end of the text, whatever comes after it.
+  const std::size_t nul = text.find('\0');
+  if (nul != std::string::npos) {
+    throw corrupt_data("its header has a NUL", path, length_bytes + nul);
   }
   header_events events(path);
   json::sax_parse(text, &events);
@@ -228,26 +278,4 @@ std::vector<safetensors_entry> parse_safetensors_header(const std::string& text,
   return entries;
 }
 
-std::string format_safetensors_header(
-    const std::vector<safetensors_entry>& entries,
-    const std::vector<std::pair<std::string, std::string>>& metadata) {
-  nlohmann::ordered_json root = nlohmann::ordered_json::object();
-  for (const auto& [key, value] : metadata) root["__metadata__"][key] = value;
-  for (const safetensors_entry& entry : entries) {
-    const char* type = entry.type == dtype::fp32   ? "F32"
-                       : entry.type == dtype::bf16 ? "BF16"
-                                                   : "F16";
-    root[entry.name] = {
-        {"dtype", type}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
-  }
-  std::string text;
-  try {
-    text = root.dump();
-  } catch (const nlohmann::ordered_json::exception& error) {
-    throw invalid_argument(std::string("a name cannot be written as JSON: ") + error.what());
-  }
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  return text;
-}
-
-}  // namespace zero::trainer
+}  // namespace zero::checkpoint

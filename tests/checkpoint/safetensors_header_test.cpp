@@ -1,14 +1,13 @@
 // The header's grammar, and everything in it that must be refused.
 
-#include "trainer/safetensors_header.hpp"
-
 #include <zero/base/error.hpp>
+#include <zero/checkpoint/safetensors_header.hpp>
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace zero::trainer {
+namespace zero::checkpoint {
 namespace {
 
 std::string entry(const std::string& name, const std::string& type, const std::string& shape,
@@ -183,4 +182,4 @@ TEST(safetensors_header, what_is_formatted_is_read_back) {
 }
 
 }  // namespace
-}  // namespace zero::trainer
+}  // namespace zero::checkpoint
