@@ -65,7 +65,7 @@ json manifest_json(const checkpoint::manifest& m) {
           {"states", m.states},
           {"updates", m.progress.updates},
           {"steps", m.progress.steps},
-          {"loss_scale", scale.scale},
+          {"loss_scale", scale.value},
           {"groups", groups},
           {"settings", settings},
           {"parameters", parameters_json(m)},
