@@ -122,7 +122,7 @@ counts counts_of(const sharded_optimizer& optimizer) {
   return {optimizer.traffic(), optimizer.tiers()};
 }
 
-counts difference(const counts& later, const counts& earlier) {
+counts without(const counts& later, const counts& earlier) {
   return {difference(later.traffic, earlier.traffic), difference(later.tiers, earlier.tiers)};
 }
 
@@ -186,13 +186,13 @@ class rank_run {
       checkpoints_->after(step);
       return before;
     }
-    const counts of_steps = difference(counts_of(training_.optimizer()), before);
+    const counts of_steps = without(counts_of(training_.optimizer()), before);
     checkpoints_->after(step);
-    return difference(counts_of(training_.optimizer()), of_steps);
+    return without(counts_of(training_.optimizer()), of_steps);
   }
 
   void take_figures(const counts& before) {
-    const counts moved = difference(counts_of(training_.optimizer()), before);
+    const counts moved = without(counts_of(training_.optimizer()), before);
     figures_.traffic = moved.traffic;
     figures_.tiers = moved.tiers;
     figures_.ceilings = ceilings_;
