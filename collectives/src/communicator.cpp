@@ -1,9 +1,16 @@
-// What holds for every backend: arguments are checked before anything happens, and bytes counted.
+// What holds for every backend: arguments are checked before anything happens, operations recorded
+// and bytes counted.
+#include "operation_log.hpp"
+
 #include <zero/base/error.hpp>
 #include <zero/collectives/communicator.hpp>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <exception>
 #include <string>
+#include <utility>
 
 namespace zero::collectives {
 namespace {
@@ -49,13 +56,51 @@ void check_pieces(const char* operation, const call& how, const const_typed_span
 
 }  // namespace
 
+// What is recorded of an operation, as a backend's own description of it would say.
+struct communicator::described {
+  operation_kind kind;
+  dtype in;
+  dtype out;
+  std::uint64_t count;
+  const call& how;
+  int root = -1;
+  write_mode mode = write_mode::overwrite;
+};
+
+communicator::communicator(world w) : world_(w), log_(std::make_shared<operation_log>(w)) {}
+
+communicator::~communicator() = default;
+
+template <typename Do>
+completion communicator::record(const described& what, Do go) {
+  operation op{};
+  op.kind = what.kind;
+  op.in = what.in;
+  op.out = what.out;
+  op.mode = what.mode;
+  op.root = what.root;
+  op.tag = what.how.tag;
+  op.step = what.how.step;
+  op.count = what.count;
+  std::strncpy(op.name.data(), what.how.name, op.name.size() - 1);
+  is_taken_ = false;
+  place_ = log_->open(group_in_log_, sequence_++, op);
+  const std::uint64_t place = place_;
+  const completion done = go();  // where it throws the operation has no end
+  if (!is_taken_) log_->end(place);
+  place_ = 0;
+  return done;
+}
+
 completion communicator::all_gather(const_typed_span shard, typed_span full, const call& how) {
   if (shard.type != full.type) {
     refuse("all_gather", how,
            std::string("shard is ") + name_of(shard.type) + " but full " + name_of(full.type));
   }
   check_pieces("all_gather", how, shard, full, world_);
-  const completion done = do_all_gather(shard, full, how);
+  const completion done =
+      record({operation_kind::all_gather, shard.type, full.type, shard.count, how},
+             [&] { return do_all_gather(shard, full, how); });
   traffic_.all_gather += full.bytes();
   ++traffic_.calls;
   return done;
@@ -70,7 +115,9 @@ completion communicator::reduce_scatter(const_typed_span full, typed_span shard,
                name_of(shard.type));
   }
   check_pieces("reduce_scatter", how, shard, full, world_);
-  const completion done = do_reduce_scatter(full, shard, mode, how);
+  const completion done =
+      record({operation_kind::reduce_scatter, full.type, shard.type, shard.count, how, -1, mode},
+             [&] { return do_reduce_scatter(full, shard, mode, how); });
   traffic_.reduce_scatter += full.bytes();
   ++traffic_.calls;
   return done;
@@ -91,7 +138,9 @@ completion communicator::all_to_all(const_typed_span in, typed_span out, const c
   if (in.count > 0 && from < to + out.bytes() && to < from + in.bytes()) {
     refuse("all_to_all", how, "in and out overlap");
   }
-  const completion done = do_all_to_all(in, out, how);
+  const std::uint64_t piece = in.count / static_cast<std::uint64_t>(size());
+  const completion done = record({operation_kind::all_to_all, in.type, out.type, piece, how},
+                                 [&] { return do_all_to_all(in, out, how); });
   traffic_.all_to_all += in.bytes();
   ++traffic_.calls;
   return done;
@@ -100,7 +149,9 @@ completion communicator::all_to_all(const_typed_span in, typed_span out, const c
 completion communicator::all_reduce(typed_span data, const call& how) {
   check_arithmetic("all_reduce", how, data.type);
   check_span("all_reduce", how, data);
-  const completion done = do_all_reduce(data, how);
+  const completion done =
+      record({operation_kind::all_reduce, data.type, data.type, data.count, how},
+             [&] { return do_all_reduce(data, how); });
   traffic_.all_reduce += data.bytes();
   ++traffic_.calls;
   return done;
@@ -112,20 +163,66 @@ completion communicator::broadcast(typed_span data, int root, const call& how) {
     refuse("broadcast", how,
            "root " + std::to_string(root) + " of " + std::to_string(size()) + " ranks");
   }
-  const completion done = do_broadcast(data, root, how);
+  const completion done =
+      record({operation_kind::broadcast, data.type, data.type, data.count, how, root},
+             [&] { return do_broadcast(data, root, how); });
   traffic_.broadcast += data.bytes();
   ++traffic_.calls;
   return done;
 }
 
 completion communicator::barrier(const call& how) {
-  const completion done = do_barrier(how);
+  const completion done = record({operation_kind::barrier, dtype::byte, dtype::byte, 0, how},
+                                 [&] { return do_barrier(how); });
   ++traffic_.calls;
   return done;
 }
 
 std::unique_ptr<communicator> communicator::split(int color, int key) {
-  return do_split(color, key);
+  std::unique_ptr<communicator> group;
+  const call none;
+  static_cast<void>(record({operation_kind::split, dtype::byte, dtype::byte, 0, none}, [&] {
+    group = do_split(color, key);
+    return completion();
+  }));
+  group->log_ = log_;
+  group->group_in_log_ = log_->add_group(group_in_log_, splits_++, color, group->world_);
+  return group;
+}
+
+// ---- what was done last -----------------------------------------------------------------------
+
+std::string communicator::operations() const { return log_->text(backend(), {}); }
+
+void communicator::write_operations(const std::string& file) const {
+  operation_log::write(file, operations());
+}
+
+void communicator::set_failure_folder(const std::string& folder) { log_->set_folder(folder); }
+
+void communicator::record_failure(const std::string& why) const noexcept {
+  log_->leave(backend(), why);
+}
+
+void communicator::keep_operations(bool whether) { log_->keep(whether); }
+
+std::uint64_t communicator::take_place() noexcept {
+  is_taken_ = true;
+  return place_;
+}
+
+void communicator::note_begin(std::uint64_t place) const noexcept { log_->begin(place); }
+
+void communicator::note_end(std::uint64_t place) const noexcept { log_->end(place); }
+
+void communicator::record_caught() const noexcept {
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    log_->leave(backend(), e.what());
+  } catch (...) {
+    log_->leave(backend(), "something that is no exception");
+  }
 }
 
 }  // namespace zero::collectives

@@ -107,6 +107,22 @@ TEST(safetensors_header, refuses_what_is_not_the_format) {
   EXPECT_EQ(fault("{" + entry(std::string(4096, 'a'), "F32", "[1]", "[0,4]") + "}", 4), -1);
 }
 
+// The parser behind it takes a NUL for the end: what comes after it would be seen by others only.
+TEST(safetensors_header, a_nul_ends_nothing) {
+  const std::string nul(1, '\0');
+  for (const std::string& json : {"{}" + nul, "{}" + nul + "garbage", "{" + nul + "}",
+                                  two + "  " + nul, two.substr(0, 20) + nul + two.substr(20)}) {
+    EXPECT_GE(fault(json, json[1] == '}' ? 0 : 26), 8);
+  }
+}
+
+TEST(safetensors_header, bytes_are_a_dtype) {
+  const auto entries =
+      parse_safetensors_header("{" + entry("a", "U8", "[3]", "[0,3]") + "}", 3, "file");
+  EXPECT_EQ(entries.at(0).type, dtype::byte);
+  EXPECT_GE(fault("{" + entry("a", "I8", "[3]", "[0,3]") + "}", 3), 8);
+}
+
 TEST(safetensors_header, refuses_names_that_are_there_twice) {
   EXPECT_GE(
       fault("{" + entry("a", "F32", "[1]", "[0,4]") + "," + entry("a", "F32", "[1]", "[4,8]") + "}",
@@ -177,8 +193,27 @@ TEST(safetensors_header, what_is_formatted_is_read_back) {
     EXPECT_EQ(read[i].begin, entries[i].begin);
     EXPECT_EQ(read[i].end, entries[i].end);
   }
-  EXPECT_THROW(static_cast<void>(format_safetensors_header({{"\xff", dtype::fp32, {}, 0, 4}}, {})),
+}
+
+TEST(safetensors_header, what_would_not_be_read_is_not_written) {
+  using entries = std::vector<safetensors_entry>;
+  const safetensors_entry good = {"a", dtype::fp32, {}, 0, 4};
+  for (const entries& bad :
+       {entries{{"\xff", dtype::fp32, {}, 0, 4}}, entries{{"a\n", dtype::fp32, {}, 0, 4}},
+        entries{{std::string(4097, 'a'), dtype::fp32, {}, 0, 4}}, entries{good, good},
+        entries{{"__metadata__", dtype::fp32, {}, 0, 4}},
+        entries{{"a", dtype::fp32, std::vector<std::uint64_t>(65, 1), 0, 4}},
+        entries(safetensors_tensor_limit + 1, good)}) {
+    EXPECT_THROW(static_cast<void>(format_safetensors_header(bad, {})), invalid_argument);
+  }
+  EXPECT_THROW(static_cast<void>(format_safetensors_header({}, {{"k", "\xff"}})), invalid_argument);
+  EXPECT_THROW(static_cast<void>(format_safetensors_header({}, {{"k", "1"}, {"k", "2"}})),
                invalid_argument);
+  entries many;
+  for (int i = 0; i < 30000; ++i) {
+    many.push_back({std::to_string(i) + std::string(4000, 'a'), dtype::fp32, {0}, 0, 0});
+  }
+  EXPECT_THROW(static_cast<void>(format_safetensors_header(many, {})), invalid_argument);
 }
 
 }  // namespace

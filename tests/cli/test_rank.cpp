@@ -6,6 +6,8 @@
 //   exit_late CODE         rank 0 ends with exit code 3, rank 1 a little later with CODE
 //   die RANK SIGNAL        that rank kills itself; the others wait
 //   collective RANK SIGNAL as die, but the others wait in a collective and end with its exit class
+//   meet                   meets the others by ZERO_MEETING and works with them until that fails, then
+//                          ends with the exit class
 //   stubborn RANK CODE     as exit, and the others ignore SIGTERM
 //   orphan RANK CODE       as exit, after every rank has started a process that outlives it
 //   wait                   until ended
@@ -18,6 +20,7 @@
 #include "result_channel.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/collectives/meeting.hpp>
 #include <zero/collectives/shared_memory.hpp>
 
 #include <fmt/format.h>
@@ -59,6 +62,21 @@ int wait_in_collective(const cli::rank_identity& identity) {
   return 0;
 }
 
+int meet_and_work(const cli::rank_identity& identity) {
+  try {
+    const auto ranks = collectives::meet({variable("ZERO_MEETING"), identity.who});
+    for (int step = 0;; ++step) {
+      ranks->barrier().wait();
+      if (step != 0) continue;
+      fmt::print("met\n");
+      std::fflush(stdout);
+    }
+  } catch (const error& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return static_cast<int>(e.kind());
+  }
+}
+
 void start_an_orphan() {
   if (fork() != 0) return;
   setsid();
@@ -94,6 +112,8 @@ int act(const cli::rank_identity& identity, const std::vector<std::string>& told
     auto channel = cli::result_channel::from_environment();
     channel->send({{"schema", "test"}, {"rank", rank}});
     channel->send({{"schema", "test"}, {"rank", rank}, {"long", std::string(200'000, 'x')}});
+  } else if (what == "meet") {
+    return meet_and_work(identity);
   } else if (what == "exit_late") {
     if (rank == 0) return 3;
     usleep(300'000);

@@ -23,9 +23,12 @@ TEST(client_attach, refuses_each_bad_segment_with_its_name_and_reason) {
     std::function<void(zero_segment&)> spoil;
   };
   const std::uint64_t shape[] = {2, 3};
+  const std::string long_name(5000, 'n');
   const std::vector<bad_case> cases{
       {"no name", [](zero_segment& s) { s.name = nullptr; }},
       {"no name", [](zero_segment& s) { s.name = ""; }},
+      {"control character at byte 2, behind 'ba'", [](zero_segment& s) { s.name = "ba\nd"; }},
+      {"5000 bytes, more than 4096", [&](zero_segment& s) { s.name = long_name.c_str(); }},
       {"'good' is attached twice", [](zero_segment& s) { s.name = "good"; }},
       {"'bad' has dtype 7", [](zero_segment& s) { s.dtype = 7; }},
       {"'bad' is in unit -1", [](zero_segment& s) { s.unit = -1; }},
@@ -116,6 +119,11 @@ TEST(client_attach, stages_that_give_memory_back_ask_for_ranges) {
     EXPECT_EQ(zero_first_error(z), ZERO_RESOURCE);
     EXPECT_EQ(zero_range(z, 0, 8), nullptr);
     EXPECT_EQ(zero_attach(z, nullptr, 0, 0), ZERO_RESOURCE);
+  });
+  with_open(config_of({}), [](zero_optimizer* z) {
+    EXPECT_EQ(zero_range(z, 1, SIZE_MAX), nullptr);
+    EXPECT_EQ(zero_first_error(z), ZERO_RESOURCE);
+    EXPECT_NE(std::string(zero_last_error(z)).find("not so many addresses"), std::string::npos);
   });
 }
 

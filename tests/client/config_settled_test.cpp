@@ -132,7 +132,7 @@ TEST(config_settled, an_older_struct_has_defaults_for_the_rest) {
   config.struct_size = offsetof(zero_config, resident_bytes);
   const zero_config got = client::settled(&config, 1);
   EXPECT_EQ(got.device, -1);
-  EXPECT_EQ(got.deadline_seconds, 60);
+  EXPECT_EQ(got.deadline_seconds, 30);
   EXPECT_EQ(got.struct_size, sizeof got);
   EXPECT_EQ(why(nullptr, 1), "zero_config: NULL is not accepted");
 }

@@ -54,7 +54,7 @@ TEST(config_struct, every_default) {
   EXPECT_EQ(c.stable_addresses, 1);
   EXPECT_EQ(c.resident_bytes, 0U);
   EXPECT_EQ(c.device, -1);
-  EXPECT_EQ(c.deadline_seconds, 60);
+  EXPECT_EQ(c.deadline_seconds, 30);
 }
 
 TEST(config_struct, sizes_that_cannot_be_are_refused) {

@@ -1,6 +1,7 @@
 #pragma once
-// What every communicator promises, as one suite: communicator_moves.cpp (what arrives where) and
-// communicator_behaviour.cpp (order, errors, memory, counts). A backend compiles both and
+// What every communicator promises, as one suite: communicator_moves.cpp (what arrives where),
+// communicator_behaviour.cpp (order, errors, memory, counts) and communicator_descriptors.cpp (what
+// is compared before and recorded after). A backend compiles all of them and
 // instantiates the suite with a way to run a body on all ranks of a world, and, if its memory is
 // not the host's, a way to copy there and back:
 //

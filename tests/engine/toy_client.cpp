@@ -139,7 +139,8 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
   toy_loop loop{optimizer, run, launch, ranks.rank(), ranks.size() - 1, {}};
   loop.seen.resize(optimizer.layout().parameters().size());
   toy_result result;
-  for (int step = 0; step < run.steps; ++step) {
+  if (run.at_start) run.at_start(optimizer);
+  for (int step = run.first_step; step < run.steps; ++step) {
     if (run.announces) optimizer.announce_step(run.learning_rate);
     for (int micro = 0; micro < run.micro_batches; ++micro) {
       optimizer.begin_micro_batch();
@@ -156,11 +157,12 @@ toy_result train_toy(collectives::communicator& ranks, optim::processor& work,
       result.norms.push_back(r.gradient_norm);
       result.skipped.push_back(r.skipped);
     }
+    if (run.after_step) run.after_step(optimizer, step);
     if (run.evaluate_between) {
       optimizer.begin_micro_batch(pass::evaluate);
       for (int unit = 0; unit < loop.units(); ++unit) loop.look(unit);
     }
-    if (step == 0) {
+    if (step == run.first_step) {
       result.allocations_after_first_step = optimizer.allocations();
       result.traffic_after_first_step = optimizer.traffic();
     }

@@ -23,9 +23,13 @@ struct toy_run {
   bool evaluate_between = false;  // a forward without backward after every step
   bool announces = false;         // its steps, before their first micro-batch
   int wide = 1;                   // the second unit's weights are so many times as many
+  int first_step = 0;             // `steps` is where it ends
   // Instead of queue_step, where it is there; and before the masters are read at the end.
   std::function<void(sharded_optimizer&, int step)> update = {};
   std::function<void(sharded_optimizer&)> at_end = {};
+  // After initialize(), and after every step.
+  std::function<void(sharded_optimizer&)> at_start = {};
+  std::function<void(sharded_optimizer&, int step)> after_step = {};
 };
 
 struct toy_result {

@@ -1,7 +1,7 @@
 #pragma once
 // failing_files: hands calls to another file_calls and spoils those it was told to: the N-th from
-// when it was armed, in one of seven ways, once or from then on. One for each rank; the calls of all
-// its threads are counted together.
+// when it was armed, in one of seven ways, once or from then on. One for each rank; the calls of
+// all its threads are counted together.
 
 #include <zero/checkpoint/file_calls.hpp>
 
@@ -62,12 +62,12 @@ class failing_files final : public checkpoint::file_calls {
     return done < 0 ? done : result;
   }
   long read(long file, void* bytes, std::size_t count, std::uint64_t offset) override {
-    return spoil_moved(
-        count, [&](std::size_t part) { return inner_->read(file, bytes, part, offset); });
+    return spoil_moved(count,
+                       [&](std::size_t part) { return inner_->read(file, bytes, part, offset); });
   }
   long write(long file, const void* bytes, std::size_t count, std::uint64_t offset) override {
-    return spoil_moved(
-        count, [&](std::size_t part) { return inner_->write(file, bytes, part, offset); });
+    return spoil_moved(count,
+                       [&](std::size_t part) { return inner_->write(file, bytes, part, offset); });
   }
   long allocate(long file, std::uint64_t count) override {
     return spoil([&] { return inner_->allocate(file, count); });

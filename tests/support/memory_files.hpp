@@ -3,7 +3,8 @@
 // the operations that changed it, so that what a loss of power could have left can be made of them:
 //
 // - of a file, what was written before its last fsync is there; of what came after, any part
-// - of names made, moved and removed in a directory, those before its last fsync; of the later ones,
+// - of names made, moved and removed in a directory, those before its last fsync; of the later
+// ones,
 //   any part
 //
 // and nothing else: no order between files, none between names. Locks go with handles. May be used
@@ -55,8 +56,7 @@ class memory_files final : public checkpoint::file_calls {
 
   [[nodiscard]] long open(const std::string& name, checkpoint::opening how) override;
   [[nodiscard]] long close(long file) override;
-  [[nodiscard]] long read(long file, void* bytes, std::size_t count,
-                          std::uint64_t offset) override;
+  [[nodiscard]] long read(long file, void* bytes, std::size_t count, std::uint64_t offset) override;
   [[nodiscard]] long write(long file, const void* bytes, std::size_t count,
                            std::uint64_t offset) override;
   [[nodiscard]] long allocate(long file, std::uint64_t count) override;

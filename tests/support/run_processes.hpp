@@ -3,6 +3,7 @@
 // came to in memory shared with the parent. The parent must have no other threads.
 
 #include <zero/base/error.hpp>
+#include <zero/base/trace.hpp>
 #include <zero/collectives/shared_memory.hpp>
 
 #include <gtest/gtest.h>
@@ -29,6 +30,8 @@ class rank_processes {
   // What became of one rank. Written by the child but for `status`.
   struct outcome {
     std::atomic<std::uint64_t> steps;  // for the body to count what it has done
+    std::atomic<std::int64_t> marked;  // for the body: when something happened, trace_clock()
+    std::int64_t told;                 // when it threw
     bool returned;
     error_class kind;  // of what it threw; usage if it was no zero::error
     int culprits;
@@ -61,6 +64,7 @@ class rank_processes {
 
   [[nodiscard]] collectives::shared_memory_world& world() { return world_; }
   [[nodiscard]] outcome& operator[](int rank) { return outcomes_[rank]; }
+  [[nodiscard]] pid_t process(int rank) const { return children_[static_cast<std::size_t>(rank)]; }
   void send(int rank, int signal) { kill(children_[static_cast<std::size_t>(rank)], signal); }
 
   // Blocks until the child has ended; its wait status, or -1 if it had been waited for.
@@ -97,6 +101,7 @@ class rank_processes {
   }
 
   static void keep(outcome& mine, const error& what, const std::vector<int>& ranks) {
+    mine.told = trace_clock();
     mine.kind = what.kind();
     mine.culprits = static_cast<int>(ranks.size());
     for (std::size_t i = 0; i < ranks.size() && i < mine.ranks.size(); ++i) {

@@ -13,7 +13,7 @@
 namespace zero::collectives {
 namespace {
 
-constexpr std::int64_t default_deadline = 60'000;                    // milliseconds
+constexpr std::int64_t default_deadline = 30'000;                    // milliseconds
 constexpr std::int64_t longest_deadline = 1000LL * 3600 * 24 * 365;  // so that sums do not wrap
 
 operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t count,
@@ -25,6 +25,7 @@ operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t
   op.mode = write_mode::overwrite;
   op.root = -1;
   op.tag = how.tag;
+  op.step = how.step;
   op.count = count;
   std::strncpy(op.name.data(), how.name, op.name.size() - 1);
   return op;
@@ -44,8 +45,12 @@ device_communicator::device_communicator(std::shared_ptr<device_lane> lane, std:
       backend_(backend),
       deadline_(around != nullptr ? around->deadline_.load() : default_deadline) {
   try {
+    if (around == nullptr) {
+      watch_ = std::make_unique<process_watch>(lane_->pages(), block, group_.world_rank(rank));
+    }
     executor_ = make(group_, block);
   } catch (...) {
+    watch_.reset();
     group_.leave();
     throw;
   }
@@ -63,6 +68,7 @@ device_communicator::~device_communicator() {
       group_.own_caller(), [&] { return carried_out_.load() == queued; },
       steady::time_point::max());
   executor_->quiet(group_.poisoned() != nullptr, patience());
+  watch_.reset();
   executor_.reset();  // before the last to leave frees the block for another group
   group_.leave();
 }
@@ -136,6 +142,7 @@ completion device_communicator::queue(operation op, const_typed_span in, typed_s
     r.after = {};
   }
   r.name = *how.name != '\0' ? how.name : name_of(op.kind);
+  r.place = take_place();
   device_queue& device = lane_->queue();
   // The spans are the operation's own to write or read: what is const here is only not written.
   r.own = {static_cast<std::byte*>(const_cast<void*>(in.data)), static_cast<std::byte*>(out.data),
@@ -234,6 +241,7 @@ bool device_communicator::run(std::uint64_t k, const record& r) {
   event.unit = r.op.tag;
   if (trace_ != nullptr) event.begin = trace_clock();
   // Either this sees the poison, or who threw it sees `moving` and waits for it.
+  note_begin(r.place);
   executor_->moving().store(true);
   if (group_.poisoned() != nullptr) return false;
   bool went = false;
@@ -245,6 +253,8 @@ bool device_communicator::run(std::uint64_t k, const record& r) {
   }
   executor_->conclude(k);
   executor_->moving().store(false);
+  if (went)
+    note_end(r.place);  // queued by this rank: when the device has done it is its own affair
   if (went && trace_ != nullptr) {
     event.end = trace_clock();
     trace_->record(event);

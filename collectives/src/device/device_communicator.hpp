@@ -13,6 +13,7 @@
 #include "device/device_lane.hpp"
 #include "device/executor.hpp"
 #include "shared_memory/group.hpp"
+#include "shared_memory/process_watch.hpp"
 
 #include <zero/collectives/communicator.hpp>
 
@@ -37,6 +38,7 @@ class device_communicator final : public communicator,
 
   [[nodiscard]] memory_resource& memory() noexcept override { return *memory_; }
   void set_deadline(std::chrono::milliseconds deadline) noexcept override;
+  void progress() noexcept override { group_.note_progress(); }
   void abort(const std::string& reason) noexcept override;
   void set_trace(trace_recorder* recorder) noexcept override { trace_ = recorder; }
   [[nodiscard]] const char* backend() const noexcept override { return backend_; }
@@ -46,6 +48,7 @@ class device_communicator final : public communicator,
     completion after;
     const char* name = "";
     device_placement own;
+    std::uint64_t place = 0;  // in the record
     operation op{};
   };
 
@@ -84,6 +87,7 @@ class device_communicator final : public communicator,
   std::shared_ptr<device_lane> lane_;
   std::shared_ptr<memory_resource> memory_;
   mutable group group_;
+  std::unique_ptr<process_watch> watch_;  // of the world's ranks
   std::unique_ptr<executor> executor_;
   const char* backend_;
   std::array<record, outstanding> records_;

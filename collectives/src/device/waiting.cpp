@@ -45,9 +45,8 @@ void device_communicator::wait_until_queued(std::uint64_t ticket) {
       continue;
     }
     const steady::duration limit = patience();
-    if (group_.wait_for(group_.own_caller(), over, limit)) continue;
-    if (group_.completed() > before) continue;  // slow, but it goes on
-    group_.poison_late(ticket, limit);
+    if (group_.wait_for(group_.own_caller(), over, ticket, limit)) continue;
+    if (group_.completed() > before || !group_.poison_late(ticket, limit)) continue;  // it goes on
     if (group_.poisoned() == nullptr && group_.completed() == before) {
       throw peer_lost(std::string("[collectives.") + backend_ + "] no answer, and no error to read",
                       {});
@@ -109,8 +108,13 @@ void device_communicator::check_usable() const {
   // Who catches this frees the memory.
   ring(group_.own_lane());
   executor_->quiet(true, patience());
-  if (failed_.load()) std::rethrow_exception(own_error_);
-  throw_poison(*poison, backend());
+  try {
+    if (failed_.load()) std::rethrow_exception(own_error_);
+    throw_poison(*poison, backend());
+  } catch (...) {
+    record_caught();
+    throw;
+  }
 }
 
 void device_communicator::fail() const noexcept {

@@ -38,10 +38,11 @@ class mpi_communicator final : public shared_memory_communicator, private notice
 
  private:
   // What a rank answered when asked how far it is.
-  struct progress {
+  struct standing {
     bool is_there = false;
     std::uint64_t posted = 0;
     std::uint64_t done = 0;
+    std::int64_t quiet = 0;  // nanoseconds since it moved
   };
 
   [[nodiscard]] static seat seat_of(const session& all, const members& who,
@@ -54,7 +55,7 @@ class mpi_communicator final : public shared_memory_communicator, private notice
   [[nodiscard]] bool wants_attention() const noexcept override;
   [[nodiscard]] bool forsaken(std::uint64_t k) const noexcept override;
   void poison_forsaken(std::uint64_t k) override;
-  void poison_late(std::uint64_t k, steady::duration waited) override;
+  bool poison_late(std::uint64_t k, steady::duration waited) override;
 
   void hear(const notice& heard, outbox& out) override;
   void look(outbox& out) override;
@@ -62,7 +63,7 @@ class mpi_communicator final : public shared_memory_communicator, private notice
   [[nodiscard]] notice about(const poison_record& first) const;
   void tell_all(const notice& what) const;
   [[nodiscard]] std::vector<int> gone_before(std::uint64_t k) const;
-  [[nodiscard]] std::vector<progress> ask_all();
+  [[nodiscard]] std::vector<standing> ask_all();
   [[nodiscard]] bool spans_hosts() const noexcept { return layout_.hosts() > 1; }
 
   std::shared_ptr<session> all_;
@@ -77,7 +78,7 @@ class mpi_communicator final : public shared_memory_communicator, private notice
   std::mutex mutex_;                                 // over what follows
   std::condition_variable answered_;
   int question_ = 0;
-  std::vector<progress> answers_;  // by rank, to `question_`
+  std::vector<standing> answers_;  // by rank, to `question_`
 };
 
 }  // namespace zero::collectives

@@ -74,13 +74,14 @@ void mpi_communicator::hear(const notice& heard, outbox& out) {
       answer.number = heard.number;
       answer.posted = mine.posted.load();
       answer.done = mine.done.load();
+      answer.quiet = std::chrono::nanoseconds(ranks_here().quiet()).count();
       out.emplace_back(heard.from, answer);
       return;
     }
     case notice::subject::answer: {
       const std::lock_guard lock(mutex_);
       if (heard.number != question_ || from >= answers_.size()) return;
-      answers_[from] = {true, heard.posted, heard.done};
+      answers_[from] = {true, heard.posted, heard.done, heard.quiet};
       answered_.notify_all();
       return;
     }
@@ -124,43 +125,50 @@ void mpi_communicator::poison_forsaken(std::uint64_t k) {
 }
 
 // How far every rank is. Blocks until all have answered, but not for long.
-std::vector<mpi_communicator::progress> mpi_communicator::ask_all() {
+std::vector<mpi_communicator::standing> mpi_communicator::ask_all() {
   notice question = about(notice::subject::question);
   std::unique_lock lock(mutex_);
   question.number = ++question_;
   answers_.assign(who_.world_ranks.size(), {});
   const slot& mine = ranks_here().slot_of(ranks_here().rank());
-  answers_[static_cast<std::size_t>(rank())] = {true, mine.posted.load(), mine.done.load()};
+  answers_[static_cast<std::size_t>(rank())] = {
+      true, mine.posted.load(), mine.done.load(),
+      std::chrono::nanoseconds(ranks_here().quiet()).count()};
   lock.unlock();  // the watcher must not be waited for with it
   tell_all(question);
   lock.lock();
   answered_.wait_for(lock, time_to_answer, [this] {
     return std::all_of(answers_.begin(), answers_.end(),
-                       [](const progress& p) { return p.is_there; });
+                       [](const standing& p) { return p.is_there; });
   });
   return answers_;
 }
 
-void mpi_communicator::poison_late(std::uint64_t k, steady::duration waited) {
+bool mpi_communicator::poison_late(std::uint64_t k, steady::duration waited) {
   if (!spans_hosts()) return shared_memory_communicator::poison_late(k, waited);
   const std::uint64_t stuck = std::min(k, ranks_here().completed());
-  const std::vector<progress> all = ask_all();
-  if (ranks_here().poisoned() != nullptr || ranks_here().completed() > stuck) return;
+  const std::vector<standing> all = ask_all();
+  if (ranks_here().poisoned() != nullptr || ranks_here().completed() > stuck) return true;
   std::vector<int> silent, missing, behind;
+  bool is_begun = true;  // by all
   for (std::size_t r = 0; r < all.size(); ++r) {
     const int world_rank = who_.world_ranks[r];
+    const bool is_unheard = !all[r].is_there || all[r].posted <= stuck;
+    is_begun = is_begun && !is_unheard;
     if (!all[r].is_there) silent.push_back(world_rank);
-    if (!all[r].is_there || all[r].posted <= stuck) missing.push_back(world_rank);
+    if (all[r].is_there && std::chrono::nanoseconds(all[r].quiet) < waited) continue;  // it moves
+    if (is_unheard) missing.push_back(world_rank);
     if (all[r].done <= stuck) behind.push_back(world_rank);
   }
-  const std::vector<int>& culprits = missing.empty() ? behind : missing;
-  if (culprits.empty()) return;
-  const char* const verb = missing.empty()     ? " to finish "
+  const std::vector<int>& culprits = is_begun ? behind : missing;
+  if (culprits.empty()) return false;
+  const char* const verb = is_begun            ? " to finish "
                            : missing == silent ? " to answer in "
                                                : " to begin ";
   ranks_here().poison(error_class::peer_lost, culprits,
                       "rank " + std::to_string(own_world_rank()) + " waited " + seconds(waited) +
                           " for " + rank_list(culprits) + verb + ranks_here().title(stuck));
+  return true;
 }
 
 }  // namespace zero::collectives

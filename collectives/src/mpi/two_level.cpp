@@ -138,6 +138,7 @@ bool two_level::settle(MPI_Request& request) const {
     if (!go_on_()) return false;
     pause.rest();
   }
+  here_.note_progress();
   return true;
 }
 

@@ -38,6 +38,7 @@ struct notice {
   std::int32_t number;   // of a question and its answers
   std::uint64_t posted;  // left, answer: operations the rank has announced
   std::uint64_t done;    // answer: operations it has finished its part of
+  std::int64_t quiet;    // answer: nanoseconds since it moved
   std::int32_t kind;     // poison: error_class
   std::int32_t culprits;
   std::array<std::int32_t, 32> ranks;

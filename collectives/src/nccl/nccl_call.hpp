@@ -16,7 +16,7 @@ namespace zero::collectives {
 void check_nccl(ncclResult_t code, const char* call, ncclComm_t ranks);
 
 struct nccl_patience {
-  std::chrono::milliseconds limit{60'000};
+  std::chrono::milliseconds limit{30'000};
   std::function<bool()> going_on;  // empty: always
 };
 

@@ -22,7 +22,7 @@ inline constexpr std::uint64_t staging_bytes = 1u << 20;     // of each rank and
 inline constexpr std::uint64_t nowhere = ~std::uint64_t{0};  // memory that peers cannot read
 inline constexpr int block_classes = 17;                     // groups of up to 2^16 ranks
 
-enum class operation_kind : std::uint8_t {
+enum class operation_kind : unsigned char {
   all_gather,
   reduce_scatter,
   all_to_all,
@@ -40,6 +40,7 @@ struct operation {
   write_mode mode;
   std::int32_t root;
   std::int32_t tag;
+  std::int64_t step;
   std::uint64_t count;   // elements of a piece, or of the whole for all_reduce and broadcast
   std::uint64_t source;  // offset in the file of what peers read, or nowhere
   std::array<char, 32> name;
@@ -87,6 +88,10 @@ struct alignas(64) rank_entry {
   bell lane;    // its communication lanes sleep here
   bell caller;  // whoever waits for its completions sleeps here
   std::atomic<std::uint32_t> joined;
+  std::atomic<std::int32_t> process;   // 0: it has none yet; the last of these to be written
+  std::atomic<std::uint64_t> started;  // when, in ticks of the kernel; 0: not known
+  std::atomic<std::uint64_t> space;    // of process numbers; 0: not known
+  alignas(64) std::atomic<std::int64_t> moved;  // trace_clock() when it last went on
 };
 
 struct alignas(64) world_header {

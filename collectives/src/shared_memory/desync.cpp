@@ -36,7 +36,7 @@ const char* name_of(operation_kind kind) noexcept {
 
 bool same(const operation& a, const operation& b) noexcept {
   return a.kind == b.kind && a.in == b.in && a.out == b.out && a.mode == b.mode &&
-         a.root == b.root && a.tag == b.tag && a.count == b.count;
+         a.root == b.root && a.tag == b.tag && a.step == b.step && a.count == b.count;
 }
 
 std::string describe(const operation& op) {
@@ -47,7 +47,9 @@ std::string describe(const operation& op) {
   if (moves && op.out != op.in) text += std::string(" into ") + zero::name_of(op.out);
   if (op.mode == write_mode::accumulate) text += ", accumulating,";
   if (op.kind == operation_kind::broadcast) text += " from rank " + std::to_string(op.root);
-  return text + " (tag " + std::to_string(op.tag) + ")";
+  text += " (tag " + std::to_string(op.tag);
+  if (op.step >= 0) text += ", step " + std::to_string(op.step);
+  return text + ")";
 }
 
 std::optional<disagreement> compare(const std::vector<const operation*>& operations,

@@ -38,6 +38,7 @@ group::group(const arena& pages, std::uint64_t block, int rank, const group* aro
 // ---- the life of an operation -----------------------------------------------------------------
 
 void group::post(std::uint64_t k, const operation& op) {
+  note_progress();
   slot& mine = slot_of(rank_);
   mine.operations[k % ring_size] = op;
   mine.posted.store(k + 1);
@@ -73,6 +74,7 @@ bool group::agree_on(std::uint64_t k) {
 }
 
 bool group::meet(std::uint64_t k, steady::duration patience) {
+  note_progress();
   const std::uint64_t target = ++met_;
   slot_of(rank_).met.store(target);
   if (block_.meeting.fetch_add(1) + 1 == block_.size) {
@@ -82,15 +84,14 @@ bool group::meet(std::uint64_t k, steady::duration patience) {
     return poisoned() == nullptr;
   }
   const auto here = [&] { return block_.meetings.load() >= target; };
-  const auto until = steady::now() + patience;
-  if (!wait_on(
-          own_lane(), [&] { return here() || poisoned() != nullptr; }, until)) {
-    poison_late(k, patience);
+  const auto over = [&] { return here() || poisoned() != nullptr; };
+  while (!wait_for(own_lane(), over, k, patience) && !poison_late(k, patience)) {
   }
   return here() && poisoned() == nullptr;
 }
 
 void group::finish(std::uint64_t k) noexcept {
+  note_progress();
   slot_of(rank_).done.store(k + 1);
   if (block_.finishing.fetch_add(1) + 1 != block_.size) return;
   block_.finishing.store(0);
@@ -115,26 +116,53 @@ const poison_record* group::poisoned() const noexcept {
   return nullptr;
 }
 
-void group::poison_late(std::uint64_t k, steady::duration waited) {
+group::behind group::furthest_behind(std::uint64_t k) const {
   const std::uint64_t stuck = std::min(k, completed());  // what k waits for, or k itself
-  std::vector<int> unposted, behind;
+  behind unposted, unfinished;
+  unposted.is_begun = false;
   std::uint64_t least_met = ~std::uint64_t{0};
   for (int i = 0; i < size(); ++i) {
     const slot& s = slot_of(i);
-    if (s.posted.load() <= stuck) unposted.push_back(world_rank(i));
+    if (s.posted.load() <= stuck) unposted.ranks.push_back(i);
     const std::uint64_t met = s.met.load();
     if (s.done.load() > stuck || met > least_met) continue;
     // Within an operation, who came to fewer meetings keeps the others waiting.
-    if (met < least_met) behind.clear();
-    behind.push_back(world_rank(i));
+    if (met < least_met) unfinished.ranks.clear();
+    unfinished.ranks.push_back(i);
     least_met = met;
   }
-  if (unposted.empty() && behind.empty()) return;  // it completed just now
-  const std::vector<int>& culprits = unposted.empty() ? behind : unposted;
+  return unposted.ranks.empty() ? unfinished : unposted;
+}
+
+steady::duration group::quiet(int rank) const noexcept {
+  const std::int64_t moved = pages_.entry(world_rank(rank)).moved.load(std::memory_order_relaxed);
+  return std::chrono::nanoseconds(trace_clock() - moved);
+}
+
+// When the first of those who are waited for will be late, as far as is known now.
+steady::time_point group::patient_until(std::uint64_t k, steady::time_point begin,
+                                        steady::duration patience) const {
+  const auto now = steady::now();
+  auto until = steady::time_point::max();
+  for (const int i : furthest_behind(k).ranks) {
+    until = std::min(until, std::max(begin, now - quiet(i)) + patience);
+  }
+  return until == steady::time_point::max() ? begin + patience : until;
+}
+
+bool group::poison_late(std::uint64_t k, steady::duration waited) {
+  const std::uint64_t stuck = std::min(k, completed());
+  const behind awaited = furthest_behind(k);
+  std::vector<int> culprits;
+  for (const int i : awaited.ranks) {
+    if (quiet(i) >= waited) culprits.push_back(world_rank(i));
+  }
+  if (culprits.empty()) return false;  // it goes on, or completed just now
   poison(error_class::peer_lost, culprits,
          "rank " + std::to_string(world_rank(rank_)) + " waited " + seconds(waited) + " for " +
-             rank_list(culprits) + (unposted.empty() ? " to finish " : " to begin ") +
+             rank_list(culprits) + (awaited.is_begun ? " to finish " : " to begin ") +
              title(stuck));
+  return true;
 }
 
 bool group::forsaken(std::uint64_t k) const noexcept {

@@ -12,6 +12,7 @@
 #include "shared_memory/arena.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/base/trace.hpp>
 
 #include <cstdint>
 #include <string>
@@ -39,6 +40,7 @@ class group {
     return world_ranks_[static_cast<std::size_t>(rank)];
   }
   [[nodiscard]] const arena& pages() const noexcept { return pages_; }
+  [[nodiscard]] std::uint64_t block() const noexcept { return offset_; }
   [[nodiscard]] slot& slot_of(int rank) const noexcept { return pages_.slot_of(offset_, rank); }
   [[nodiscard]] std::byte* staging(int rank) const noexcept {
     return pages_.staging(offset_, size(), rank);
@@ -59,22 +61,32 @@ class group {
   [[nodiscard]] const operation& posted_by(int rank, std::uint64_t k) const noexcept {
     return slot_of(rank).operations[k % ring_size];
   }
+  // This rank went on, whatever with: it is not late.
+  void note_progress() const noexcept {
+    own_entry().moved.store(trace_clock(), std::memory_order_relaxed);
+  }
   // All ranks have come here. Blocks; false if the group is poisoned meanwhile, which it is by
   // this rank when the deadline passes.
   [[nodiscard]] bool meet(std::uint64_t k, steady::duration patience);
   void finish(std::uint64_t k) noexcept;
   [[nodiscard]] std::uint64_t completed() const noexcept { return block_.completed.load(); }
 
-  // Blocks on a bell of this rank until done() or for `patience`; returns the last done(). A rank
-  // that is killed after it stored and before it rang leaves others asleep over what they wait
-  // for; so half-way everyone is rung once, or ranks that could go on would look lost as well.
+  // Blocks on a bell of this rank until done(), or until a rank that operation k waits for has not
+  // moved for `patience`; returns the last done(). A rank that is killed after it stored and before
+  // it rang leaves others asleep over what they wait for; so half-way everyone is rung once, or
+  // ranks that could go on would look lost as well.
   template <typename Done>
-  [[nodiscard]] bool wait_for(bell& b, Done done, steady::duration patience) const {
+  [[nodiscard]] bool wait_for(bell& b, Done done, std::uint64_t k,
+                              steady::duration patience) const {
     const auto begin = steady::now();
     if (wait_on(b, done, begin + patience / 2)) return true;
     ring_lanes();
     ring_callers();
-    return wait_on(b, done, begin + patience);
+    for (auto until = begin + patience;;) {
+      if (wait_on(b, done, until)) return true;
+      until = patient_until(k, begin, patience);
+      if (until <= steady::now()) return done();
+    }
   }
 
   // ---- errors
@@ -87,8 +99,11 @@ class group {
   [[nodiscard]] bool claim_telling() const noexcept { return block_.told.exchange(1) == 0; }
   // What poisons this group or one around it, or nullptr.
   [[nodiscard]] const poison_record* poisoned() const noexcept;
-  // Operation k did not complete in time: poisons, naming the ranks that are furthest behind.
-  void poison_late(std::uint64_t k, steady::duration waited);
+  // Operation k did not complete in time: poisons, naming those of the ranks that are furthest
+  // behind that did not move for so long. False, and nothing is done, if all of them did.
+  bool poison_late(std::uint64_t k, steady::duration waited);
+  // How long ago this rank moved.
+  [[nodiscard]] steady::duration quiet() const noexcept { return quiet(rank_); }
   // Whether operation k can never complete because ranks left before they posted it.
   [[nodiscard]] bool forsaken(std::uint64_t k) const noexcept;
   void poison_forsaken(std::uint64_t k);
@@ -106,6 +121,15 @@ class group {
   void ring_lanes() const noexcept;
   void ring_callers() const noexcept;
   [[nodiscard]] bool agree_on(std::uint64_t k);
+  // Who has not begun the operation that k waits for or, if all have, not finished it.
+  struct behind {
+    std::vector<int> ranks;
+    bool is_begun = true;  // by all
+  };
+  [[nodiscard]] behind furthest_behind(std::uint64_t k) const;
+  [[nodiscard]] steady::duration quiet(int rank) const noexcept;
+  [[nodiscard]] steady::time_point patient_until(std::uint64_t k, steady::time_point begin,
+                                                 steady::duration patience) const;
 
   const arena& pages_;
   std::uint64_t offset_;

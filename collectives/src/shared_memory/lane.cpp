@@ -73,11 +73,13 @@ bool shared_memory_communicator::run(std::uint64_t k, const record& r) {
   event.unit = r.op.tag;
   if (trace_ != nullptr) event.begin = trace_clock();
   // Either this sees the poison, or who threw it sees `moving_` and waits for it.
+  note_begin(r.place);
   moving_.store(true);
   const bool went = group_.poisoned() == nullptr && move(k, r.own);
   moving_.store(false);
   if (group_.poisoned() != nullptr) ring(group_.own_caller());
   if (!went) return false;
+  note_end(r.place);
   if (trace_ != nullptr) {
     event.end = trace_clock();
     trace_->record(event);

@@ -22,6 +22,8 @@ struct mover::piece {
 namespace {
 
 constexpr std::uint64_t half_bytes = staging_bytes / 2;
+// After so many bytes of a rank's piece it has moved, for those who wait for it.
+constexpr std::uint64_t noted_bytes = std::uint64_t{32} << 20;
 
 void copy_bytes(std::byte* to, const std::byte* from, std::uint64_t bytes) noexcept {
   if (to != from && bytes > 0) std::memcpy(to, from, bytes);
@@ -52,7 +54,7 @@ bool mover::run(std::uint64_t k, const placement& own, steady::duration patience
   const operation& op = group_.posted_by(group_.rank(), k);
   if (op.kind == operation_kind::barrier) return true;
   const bool staged = needs_staging(k, op);
-  std::uint64_t most = std::max<std::uint64_t>(op.count, 1);
+  std::uint64_t most = noted_bytes / size_of(op.in);
   if (staged) {
     const auto pieces = has_pieces(op) ? static_cast<std::uint64_t>(group_.size()) : 1;
     most = half_bytes / (pieces * size_of(op.in));
@@ -67,6 +69,7 @@ bool mover::run(std::uint64_t k, const placement& own, steady::duration patience
                       : op.kind == operation_kind::broadcast    ? broadcast(p, own)
                                                                 : all_gather(p, own);
     if (!went) return false;
+    group_.note_progress();
   }
   return true;
 }

@@ -14,7 +14,7 @@
 namespace zero::collectives {
 namespace {
 
-constexpr std::int64_t default_deadline = 60'000;                    // milliseconds
+constexpr std::int64_t default_deadline = 30'000;                    // milliseconds
 constexpr std::int64_t longest_deadline = 1000LL * 3600 * 24 * 365;  // so that sums do not wrap
 
 }  // namespace
@@ -28,6 +28,7 @@ operation make_operation(operation_kind kind, dtype in, dtype out, std::uint64_t
   op.mode = write_mode::overwrite;
   op.root = -1;
   op.tag = how.tag;
+  op.step = how.step;
   op.count = count;
   op.source = nowhere;
   std::strncpy(op.name.data(), how.name, op.name.size() - 1);
@@ -57,6 +58,7 @@ shared_memory_communicator::shared_memory_communicator(const seat& s)
       segment_(s.around != nullptr ? s.around->segment_ : own_segment_.get()),
       group_(*pages_, s.block, s.local_rank, s.around != nullptr ? &s.around->group_ : nullptr,
              s.where),
+      is_world_(s.around == nullptr),
       mover_(group_),
       deadline_(s.around != nullptr ? s.around->deadline_.load() : default_deadline) {}
 
@@ -64,9 +66,13 @@ void shared_memory_communicator::open() {
   segment_->add_observer(*this);
   if (alone()) return;
   try {
+    if (is_world_) {
+      watch_ = std::make_unique<process_watch>(pages_, group_.block(), own_world_rank());
+    }
     start_lane();
   } catch (const std::exception& why) {
     segment_->remove_observer(*this);
+    watch_.reset();
     group_.leave();
     left_ = true;
     throw error(std::string("[collectives.shared_memory] starting a lane: ") + why.what(),
@@ -96,6 +102,7 @@ void shared_memory_communicator::end_lane() noexcept {
 void shared_memory_communicator::leave() noexcept {
   if (std::exchange(left_, true)) return;
   segment_->remove_observer(*this);
+  watch_.reset();
   group_.leave();
 }
 
@@ -166,6 +173,7 @@ completion shared_memory_communicator::queue(operation op, const_typed_span in, 
   record& r = records_[k % ring_size];
   r.after = how.after;
   r.name = *how.name != '\0' ? how.name : name_of(op.kind);
+  r.place = take_place();
   r.op = op;
   place(r, in, out);
   const bool is_read = op.kind != operation_kind::broadcast || op.root == rank();
@@ -264,9 +272,9 @@ void shared_memory_communicator::wait(std::uint64_t ticket) {
       continue;
     }
     const steady::duration limit = patience();
-    if (group_.wait_for(group_.own_caller(), over, limit)) continue;
-    if (group_.completed() > before) continue;  // slow, but it goes on
-    poison_late(ticket, limit);
+    if (group_.wait_for(group_.own_caller(), over, ticket, limit)) continue;
+    if (group_.completed() > before || !poison_late(ticket, limit))
+      continue;  // slow, but it goes on
     if (group_.poisoned() == nullptr && group_.completed() == before) {
       // A peer died while it wrote down the first error.
       throw peer_lost("[collectives] no answer, and no error to be read", {});
@@ -285,8 +293,13 @@ void shared_memory_communicator::check_usable() const {
   ring(group_.own_lane());
   wait_on(
       group_.own_caller(), [&] { return !moving_.load(); }, steady::time_point::max());
-  if (failed_.load()) std::rethrow_exception(own_error_);
-  throw_poison(*poison, backend());
+  try {
+    if (failed_.load()) std::rethrow_exception(own_error_);
+    throw_poison(*poison, backend());
+  } catch (...) {
+    record_caught();
+    throw;
+  }
 }
 
 void shared_memory_communicator::before_release(const std::byte* block,

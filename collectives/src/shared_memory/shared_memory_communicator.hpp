@@ -12,6 +12,7 @@
 #include "arena/segment.hpp"
 #include "shared_memory/group.hpp"
 #include "shared_memory/mover.hpp"
+#include "shared_memory/process_watch.hpp"
 
 #include <zero/collectives/communicator.hpp>
 
@@ -41,6 +42,7 @@ class shared_memory_communicator : public communicator,
 
   [[nodiscard]] memory_resource& memory() noexcept override { return *segment_; }
   void set_deadline(std::chrono::milliseconds deadline) noexcept override;
+  void progress() noexcept override { group_.note_progress(); }
   void abort(const std::string& reason) noexcept override;
   void set_trace(trace_recorder* recorder) noexcept override { trace_ = recorder; }
   [[nodiscard]] const char* backend() const noexcept override { return "shared_memory"; }
@@ -91,8 +93,9 @@ class shared_memory_communicator : public communicator,
   // Whether and why operation k can never complete because ranks left; what to do when it is late.
   [[nodiscard]] virtual bool forsaken(std::uint64_t k) const noexcept { return group_.forsaken(k); }
   virtual void poison_forsaken(std::uint64_t k) { group_.poison_forsaken(k); }
-  virtual void poison_late(std::uint64_t k, steady::duration waited) {
-    group_.poison_late(k, waited);
+  // False if it is not, since those who are waited for go on.
+  virtual bool poison_late(std::uint64_t k, steady::duration waited) {
+    return group_.poison_late(k, waited);
   }
 
  private:
@@ -102,7 +105,8 @@ class shared_memory_communicator : public communicator,
     placement own;
     std::uint64_t in_bytes = 0;
     std::uint64_t out_bytes = 0;
-    bool posted = false;  // by the caller; otherwise the lane does
+    bool posted = false;      // by the caller; otherwise the lane does
+    std::uint64_t place = 0;  // in the record
     operation op{};
   };
 
@@ -137,7 +141,9 @@ class shared_memory_communicator : public communicator,
   std::unique_ptr<segment> own_segment_;
   segment* segment_;
   group group_;
+  bool is_world_;
   mover mover_;
+  std::unique_ptr<process_watch> watch_;  // of the world's ranks
   std::array<record, ring_size> records_;
   std::atomic<std::uint64_t> queued_{0};
   // Operations this rank has posted to the end, comparison included. Lane and caller take turns by

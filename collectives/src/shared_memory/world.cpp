@@ -1,4 +1,4 @@
-#include "shared_memory/poison.hpp"
+#include "shared_memory/process_watch.hpp"
 #include "shared_memory/shared_memory_communicator.hpp"
 
 #include <zero/base/error.hpp>
@@ -51,12 +51,7 @@ std::unique_ptr<communicator> shared_memory_world::join(int rank) {
 }
 
 void shared_memory_world::report_lost(int rank, const std::string& reason) noexcept {
-  set_poison(arena_->block(arena_->header().world_block).poison, error_class::peer_lost, {rank},
-             "rank " + std::to_string(rank) + " is lost: " + reason);
-  for (int r = 0; r < size(); ++r) {
-    ring(arena_->entry(r).lane);
-    ring(arena_->entry(r).caller);
-  }
+  collectives::report_lost(*arena_, arena_->header().world_block, {rank}, reason);
 }
 
 }  // namespace zero::collectives

@@ -71,6 +71,7 @@ class single_communicator final : public communicator {
       how.after.wait();
     } catch (...) {
       fail(std::current_exception());
+      record_caught();
       throw;
     }
     trace_event event;
@@ -93,7 +94,13 @@ class single_communicator final : public communicator {
     failed_.store(true);
   }
   void check_usable() const {
-    if (failed_.load()) std::rethrow_exception(error_);
+    if (!failed_.load()) return;
+    try {
+      std::rethrow_exception(error_);
+    } catch (...) {
+      record_caught();
+      throw;
+    }
   }
 
   memory_file file_;

@@ -91,6 +91,15 @@ class transport_communicator final : public communicator {
   std::unique_ptr<communicator> do_split(int color, int key) override;
 
   completion run(const operation& op, const_typed_span in, typed_span out, const call& how) {
+    try {
+      return carry_out(op, in, out, how);
+    } catch (...) {
+      record_caught();
+      throw;
+    }
+  }
+
+  completion carry_out(const operation& op, const_typed_span in, typed_span out, const call& how) {
     wire& ends = common_->ends;
     ends.check();
     try {

@@ -79,11 +79,6 @@ std::string step_folder(std::uint64_t step) {
   return "step-" + padded(step, static_cast<int>(step_digits));
 }
 
-std::string shard_name(int rank, int size) {
-  return "rank-" + padded(static_cast<std::uint64_t>(rank), 5) + "-of-" +
-         padded(static_cast<std::uint64_t>(size), 5) + ".safetensors";
-}
-
 std::string epoch_name(std::uint64_t epoch) { return ".epoch-" + std::to_string(epoch); }
 
 std::string staging_name(const save_id& id) {

@@ -18,10 +18,8 @@
 namespace zero::checkpoint {
 
 inline constexpr const char* lock_name = ".lock";
-inline constexpr std::uint64_t most_steps = 999'999'999'999;  // what 12 digits can say
 
 [[nodiscard]] std::string step_folder(std::uint64_t step);
-[[nodiscard]] std::string shard_name(int rank, int size);
 [[nodiscard]] std::string epoch_name(std::uint64_t epoch);
 [[nodiscard]] std::string staging_name(const save_id& id);
 [[nodiscard]] std::string trash_name(std::uint64_t epoch, const std::string& nonce);

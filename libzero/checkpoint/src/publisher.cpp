@@ -1,5 +1,6 @@
 #include "publisher.hpp"
 
+#include "manifest_rules.hpp"
 #include "shard_writer.hpp"
 
 #include <zero/base/error.hpp>
@@ -36,11 +37,16 @@ saved_file unlisted(const std::vector<std::uint64_t>& list) {
   return file;
 }
 
-// What all ranks must have in common before they write anything.
-digest128 digest_of(const manifest& m, std::uint64_t step) {
+// What all ranks must have in common before they write anything. A manifest has an id and files:
+// these stand for those that will be.
+digest128 digest_of(const manifest& m) {
+  manifest alone = m;
+  alone.id.epoch = 1;
+  alone.id.nonce.assign(32, '0');
+  alone.files.assign(1, saved_file{});
+  alone.files[0].name = file_name(0, 1);
   hash128 hash;
-  hash.update(step);
-  hash.update(format_manifest(m));
+  hash.update(format_manifest(alone));
   return hash.digest();
 }
 
@@ -86,9 +92,14 @@ save_act publisher::begin(const source& state, std::uint64_t step, const attachm
   fault own;
   digest128 digest{};
   own.attempt([&] {
+    if (step > most_steps) {
+      throw invalid_argument("[checkpoint.save] step " + std::to_string(step) + ": at most " +
+                             std::to_string(most_steps));
+    }
     act.saved = state.describe();
-    digest = digest_of(act.saved, step);
+    act.saved.library = ZERO_VERSION;
     act.saved.id.step = step;
+    digest = digest_of(act.saved);
     if (!ranks_.first()) return;
     check_names(client);
     act.client = client;
@@ -139,7 +150,7 @@ void publisher::collect(save_act& act) {
   for (int r = 1; r < ranks_.size(); ++r) {
     const auto at = static_cast<std::size_t>(r);
     act.saved.files[at] = unlisted(lists[at]);
-    act.saved.files[at].name = shard_name(r, ranks_.size());
+    act.saved.files[at].name = file_name(at, lists.size());
   }
 }
 

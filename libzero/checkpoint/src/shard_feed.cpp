@@ -1,6 +1,7 @@
 #include "shard_feed.hpp"
 
-#include "names.hpp"
+#include "manifest_rules.hpp"
+#include "text.hpp"
 
 #include <zero/base/error.hpp>
 
@@ -8,35 +9,6 @@
 
 namespace zero::checkpoint {
 namespace {
-
-constexpr std::size_t longest_name = 200;
-
-// Bytes of the UTF-8 sequence at `at`, 0 if it is none: no surrogates, nothing longer than needed.
-std::size_t sequence_at(const std::string& text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || at + length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(1);
-  const bool wrong = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-                     (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
-  return wrong ? 0 : length;
-}
-
-bool is_name(const std::string& name) {
-  if (name.empty() || name.size() > longest_name) return false;
-  for (std::size_t at = 0; at < name.size();) {
-    const auto c = static_cast<unsigned char>(name[at]);
-    const std::size_t length = sequence_at(name, at);
-    if (length == 0 || c < 0x20 || c == 0x7F) return false;
-    at += length;
-  }
-  return true;
-}
 
 // Hands the values of a source on, if they are those announced.
 class ordered_extents {
@@ -53,7 +25,7 @@ class ordered_extents {
       fail("visits another extent than the one announced");
     }
     const saved_parameter& p = m_.parameters[expected.parameter];
-    if (values.weights.type != (p.trainable ? dtype::fp32 : p.type) ||
+    if (values.weights.type != type_of(p) ||
         values.state_count != arrays_of(m_, expected.parameter) - 1) {
       fail("has other arrays than it announced of '" + p.name + "'");
     }
@@ -80,12 +52,11 @@ class ordered_extents {
 }  // namespace
 
 int arrays_of(const manifest& m, std::size_t parameter) noexcept {
-  return m.parameters[parameter].trainable ? 1 + static_cast<int>(m.states.size()) : 1;
+  return static_cast<int>(arrays_of(m, m.parameters[parameter]));
 }
 
 std::uint64_t array_bytes(const manifest& m, const shard_extent& extent) noexcept {
-  const saved_parameter& p = m.parameters[extent.parameter];
-  return extent.count * size_of(p.trainable ? dtype::fp32 : p.type);
+  return extent.count * size_of(type_of(m.parameters[extent.parameter]));
 }
 
 saved_file plan_file(const manifest& m, int rank, int size,
@@ -93,7 +64,7 @@ saved_file plan_file(const manifest& m, int rank, int size,
   manifest alone = m;
   alone.files.assign(static_cast<std::size_t>(size), saved_file{});
   saved_file& file = alone.files[static_cast<std::size_t>(rank)];
-  file.name = shard_name(rank, size);
+  file.name = file_name(static_cast<std::size_t>(rank), alone.files.size());
   file.extents = extents;
   std::uint64_t values = 0;
   for (const shard_extent& e : extents) {
@@ -124,7 +95,7 @@ void feed(source& state, const manifest& m, int rank, const attachments& client,
 
 void check_names(const attachments& client) {
   for (const auto& [name, bytes] : client) {
-    if (!is_name(name)) {
+    if (!is_name(name, 1, attachment_name_limit)) {
       throw invalid_argument("[checkpoint.save] the name of an attachment has " +
                              std::to_string(name.size()) +
                              " bytes: 1 to 200 of UTF-8 without control characters are accepted");

@@ -1,6 +1,7 @@
 // verify and read_array: a checkpoint seen by a tool, without ranks and without a lock.
 
 #include "checked_files.hpp"
+#include "manifest_rules.hpp"
 #include "saved_places.hpp"
 #include "shard_feed.hpp"
 #include "transfer_memory.hpp"
@@ -56,13 +57,12 @@ void read_array(file_calls& files, const std::string& folder, const manifest& m,
                            " of parameter " + std::to_string(parameter) + ": there is none");
   }
   const saved_parameter& p = m.parameters[parameter];
-  const dtype type = array > 0 || p.trainable ? dtype::fp32 : p.type;
+  const dtype type = type_of(p);
   const transfer_memory memory;
   checked_files from(files, folder, m, memory.all());
   std::vector<std::uint8_t> bytes(run_elements * size_of(type));
   std::vector<float> values(run_elements);
-  std::uint64_t elements = 1;
-  for (const std::uint64_t d : p.shape) elements *= d;
+  const std::uint64_t elements = elements_of(p);
   if (elements == 0) return;
   saved_places(m).visit({parameter, 0, elements}, array, [&](const saved_places::piece& piece) {
     for (std::uint64_t at = 0; at < piece.count; at += run_elements) {

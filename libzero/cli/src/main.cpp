@@ -32,6 +32,8 @@ constexpr std::array subcommands{
     subcommand{"train", "train the reference GPT", run_train},
     subcommand{"checkpoint", "inspect, verify, export and reshard checkpoints", run_checkpoint},
     subcommand{"launch", "start ranks of any program on this machine", run_launch},
+    subcommand{"operations", "where ranks went apart, from the records of a failure",
+               run_operations},
     subcommand{"info", "what was compiled in and what works here", run_info},
 };
 

@@ -12,6 +12,7 @@ int run_checkpoint(const arguments& given);
 int run_compare(const arguments& given);
 int run_info(const arguments& given);
 int run_launch(const arguments& given);
+int run_operations(const arguments& given);
 int run_train(const arguments& given);
 
 }  // namespace zero::cli

@@ -184,8 +184,12 @@ void add_memory(option_set& set, common_options& o) {
                  "before a run with anything offloaded, measure for 0.2 s how fast bytes move "
                  "between tiers, to report the use of it",
                  o.measure_links, names_of<bool>{{"on", true}, {"off", false}}));
-  set.add(real("deadline", "SECONDS", "longest a rank waits for another", o.deadline,
-               {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
+  set.add(real("deadline", "SECONDS", "longest a rank waits for another that does not move",
+               o.deadline, {0.001, 1e6, "a number of seconds from 0.001 to 1e6"}));
+  set.add(text("failure-folder", "FOLDER",
+               "where each rank leaves its last operations, failure-rank-N.json, when something "
+               "fails (see zero operations)",
+               o.failure_folder));
   set.add(choice(
       "device", "where is computed", o.device,
       names_of<compute_device>{{"cpu", compute_device::cpu}, {"cuda", compute_device::cuda}}));

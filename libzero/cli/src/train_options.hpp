@@ -76,7 +76,8 @@ struct common_options {
   std::optional<int> shard_group;  // ranks of a group; nothing: those of a host
   bool recompute = false;
   bool offload_activations = false;  // and recompute
-  double deadline = 60.0;            // seconds
+  double deadline = 30.0;            // seconds
+  std::string failure_folder;        // where failing ranks leave their last operations; "": nowhere
   compute_device device = compute_device::cpu;
   std::string nvme_path;  // of swap files; empty: as tier_choice.hpp says
   std::uint64_t nvme_endurance = 600'000'000'000'000;  // bytes a drive takes until it is worn out

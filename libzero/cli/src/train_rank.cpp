@@ -1,5 +1,6 @@
 #include "train_rank.hpp"
 
+#include "ending.hpp"
 #include "link_ceilings.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
@@ -21,6 +22,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 
 namespace zero::cli {
@@ -28,6 +30,7 @@ namespace {
 
 constexpr std::size_t trace_capacity = 1U << 18;  // events of a rank
 constexpr std::size_t prompt_tokens = 16;
+constexpr std::chrono::seconds longest_ending{10};  // after an error
 
 // What cannot be read is wrong input of the option that named it.
 template <typename Function>
@@ -50,6 +53,12 @@ auto telling(collectives::communicator& ranks, const Function& read) {
     ranks.abort(e.what());
     throw;
   }
+}
+
+// A rank under another launcher may have no options of its own.
+std::string failure_folder_of(const common_options& o) {
+  const char* const named = std::getenv("ZERO_FAILURE_FOLDER");
+  return o.failure_folder.empty() && named != nullptr ? named : o.failure_folder;
 }
 
 trainer::corpus read_corpus(const train_options& o, const trainer::gpt_config& model) {
@@ -272,6 +281,7 @@ void run_training_rank(const train_options& options, rank_place place, const res
   const std::chrono::duration<double> deadline(options.training.deadline);
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);
   ranks.set_deadline(longest);
+  ranks.set_failure_folder(failure_folder_of(options.training));
   if (place.device) place.device->set_deadline(longest.count());
   std::optional<trainer::corpus> text;
   std::optional<rank_run> run;  // ends after the others have been told, or it would wait for them
@@ -289,6 +299,9 @@ void run_training_rank(const train_options& options, rank_place place, const res
     ranks.barrier().wait();
     if (ranks.rank() == 0) sink(line);
   } catch (const std::exception& e) {
+    const auto* const known = dynamic_cast<const error*>(&e);
+    end_within(longest_ending, static_cast<int>(known ? known->kind() : error_class::failure));
+    ranks.record_failure(e.what());
     ranks.abort(e.what());
     throw;
   }

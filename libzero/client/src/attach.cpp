@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -28,6 +29,9 @@ void make_range(zero_optimizer& z, int what, std::size_t bytes, void** out) {
                            " is neither ZERO_PARAMETERS nor ZERO_GRADIENTS");
   }
   if (bytes == 0) throw invalid_argument("[client.range] of 0 bytes");
+  if (bytes > PTRDIFF_MAX) {
+    throw out_of_memory("[client.range] there are not so many addresses", bytes, PTRDIFF_MAX);
+  }
   const auto use = what == ZERO_PARAMETERS ? range_use::parameters : range_use::gradients;
   if (!z.on_device()) {
     z.ranges[what].push_back(make_host_range(use, bytes, z.counts[what]));

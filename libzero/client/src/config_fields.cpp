@@ -72,6 +72,7 @@ constexpr field table[] = {
     {"resident_bytes", ZERO_AT(resident_bytes), form::bytes},
     {"device", ZERO_AT(device), form::whole, 0, most_int, ends::both, no_device},
     {"deadline", ZERO_AT(deadline_seconds), form::real, 0, 1e9, ends::high},
+    {"failure_folder", [](zero_config& c) -> slot { return &c.failure_folder[0]; }, form::text},
 };
 
 #undef ZERO_AT

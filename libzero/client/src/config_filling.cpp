@@ -30,6 +30,7 @@ const field& known(const std::string& name) {
 // Offset of the first byte behind the field.
 std::size_t end_of(const field& of) {
   static_assert(sizeof(zero_config::disk_path) == 1024);
+  static_assert(sizeof(zero_config::failure_folder) == sizeof(zero_config::disk_path));
   zero_config sample{};
   const auto* base = reinterpret_cast<const char*>(&sample);
   return std::visit(
@@ -72,7 +73,7 @@ zero_config default_config() noexcept {
   config.prefetch = 1;
   config.stable_addresses = 1;
   config.device = -1;
-  config.deadline_seconds = 60;
+  config.deadline_seconds = 30;
   return config;
 }
 

@@ -15,7 +15,10 @@
 zero_optimizer::zero_optimizer(const zero_config& wanted, zero_ranks* reached_by, bool owned)
     : own_ranks(owned ? reached_by : nullptr),
       ranks(*reached_by),
-      gate([this](const std::string& why) { reach().abort(why); }),
+      gate([this](const std::string& why) {
+        reach().record_failure(why);
+        reach().abort(why);
+      }),
       config(wanted),
       host_work(ranks.device ? nullptr : zero::optim::make_host_processor()),
       streams(ranks.device.get()),
@@ -24,6 +27,7 @@ zero_optimizer::zero_optimizer(const zero_config& wanted, zero_ranks* reached_by
   const auto deadline =
       std::chrono::milliseconds(static_cast<std::int64_t>(config.deadline_seconds * 1000));
   if (ranks.communicator) ranks.communicator->set_deadline(deadline);
+  reach().set_failure_folder(config.failure_folder);
   if (ranks.device) ranks.device->set_deadline(deadline);
 }
 

@@ -122,7 +122,7 @@ std::unique_ptr<zero_ranks> from_spec(const zero_rank_spec& spec) {
   }
   const bool is_named = spec.meeting != nullptr && *spec.meeting != '\0';
   if (spec.size > 1 && !is_named) refuse("meeting is empty: several ranks need a name");
-  const double seconds = spec.deadline_seconds == 0 ? 60 : spec.deadline_seconds;
+  const double seconds = spec.deadline_seconds == 0 ? 30 : spec.deadline_seconds;
   collectives::meeting where;
   // Not a name that the environment makes.
   where.name = is_named ? "zero_rank_spec " + std::string(spec.meeting) : "";

@@ -10,9 +10,25 @@ namespace {
 
 constexpr int most_units = 1 << 20;
 constexpr std::uint64_t most_elements = std::uint64_t{1} << 61;
+constexpr std::size_t longest_name = 4096;  // bytes
 
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
   throw invalid_argument("[client.attach] segment '" + name + "' " + why);
+}
+
+// Names stand in messages of one line and in files.
+void check_name(const std::string& name) {
+  if (name.size() > longest_name) {
+    throw invalid_argument("[client.attach] the name of a segment has " +
+                           std::to_string(name.size()) + " bytes, more than " +
+                           std::to_string(longest_name));
+  }
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  const auto at = std::find_if(name.begin(), name.end(), is_control);
+  if (at == name.end()) return;
+  throw invalid_argument("[client.attach] the name of a segment has a control character at byte " +
+                         std::to_string(at - name.begin()) + ", behind '" +
+                         std::string(name.begin(), at) + "'");
 }
 
 dtype dtype_of(const std::string& name, int code) {
@@ -65,6 +81,7 @@ segment read(const zero_segment& s) {
   if (s.name == nullptr || *s.name == '\0') {
     throw invalid_argument("[client.attach] a segment has no name");
   }
+  check_name(s.name);
   check_numbers(s);
   segment out;
   out.name = s.name;

@@ -259,6 +259,13 @@ zero_status zero_skip(zero_optimizer* z) {
   return enter_work(z, "skip", [](zero_optimizer&, session& s) { s.engine->skip_next_step(); });
 }
 
+// Not through the gate: another thread than the one at work may say it.
+zero_status zero_alive(zero_optimizer* z) {
+  if (z == nullptr) return ZERO_INVALID;
+  z->reach().progress();
+  return ZERO_OK;
+}
+
 zero_status zero_last_step(zero_optimizer* z, zero_step_result* out) {
   return enter_work(z, "last_step", [&](zero_optimizer&, session& s) {
     if (!s.updated) throw zero::invalid_argument("[client.last_step] no step has been made");

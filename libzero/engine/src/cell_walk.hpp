@@ -4,6 +4,7 @@
 //
 // One thread, as its sharded_optimizer.
 
+#include "shard_parts.hpp"
 #include "state.hpp"
 #include "verb_timer.hpp"
 
@@ -12,6 +13,7 @@ namespace zero {
 // Calls each(cell) on what is there now; in a step only if that is applied. What is fetched is left
 // as it is until the decision is known; if that is to leave everything as it is, nothing goes back.
 // Whoever changes a cell spills it. Buckets are published behind their last cell, unless read.
+// Frozen parameters off the device are cells too, and left out.
 template <typename Each>
 void sharded_optimizer::state::walk_cells(errand why, const Each& each) {
   const span<const partition::cell> cells = plan.cells();
@@ -26,11 +28,10 @@ void sharded_optimizer::state::walk_cells(errand why, const Each& each) {
     const partition::cell& c = cells[index];
     bucket_storage& b = buckets[c.bucket];
     while (begun < cells.size() && may_begin(begun, index)) {
-      // Frozen parameters off the device are cells too.
-      if (buckets[cells[begun].bucket].shape->trainable) begin_cell(begun, why);
+      if (walked(*this, cells[begun], why)) begin_cell(begun, why);
       ++begun;
     }
-    if (!b.shape->trainable) continue;
+    if (!walked(*this, c, why)) continue;
     const bool first = index == b.plan->first_cell;
     if (why == errand::step && first && tiered(c.bucket)) decide();
     if (!(b.early && c.down)) {
@@ -44,7 +45,7 @@ void sharded_optimizer::state::walk_cells(errand why, const Each& each) {
       }
       if (applied) each(index);
     }
-    if (index + 1 < b.plan->first_cell + b.plan->cells || why == errand::read) continue;
+    if (index + 1 < b.plan->first_cell + b.plan->cells || reads(why)) continue;
     publish(c.bucket);
     if (why == errand::step) b.exchange_queued = false;
   }

@@ -82,6 +82,7 @@ void sharded_optimizer::state::fetch_cell(std::size_t index, cell_under_way& are
   area.used.wait();
   area.fetched = area.lowered = {};
   locate(index, area);
+  if (why == errand::replace) return;
   offload::tier_lane& lane = tiers.lane();
   const memory_place place = c.down ? memory_place::host : memory_place::device;
   if (c.down) {

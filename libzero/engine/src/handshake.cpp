@@ -30,6 +30,14 @@ std::string line(const char* name, double value) {
   return std::string(name) + " = " + exact(value);
 }
 
+// Checkpoints and shared memory are bytes as a machine has them.
+std::string order_of_bytes() {
+  const std::uint16_t one = 1;
+  unsigned char first = 0;
+  std::memcpy(&first, &one, 1);
+  return std::string("order of bytes = ") + (first == 1 ? "little-endian" : "big-endian");
+}
+
 void describe(const engine_options& o, lines& out) {
   const auto sharded = [&](const char* what, partition::sharded_over over) {
     out.push_back(std::string(what) + " sharded over = " + partition::name_of(over));
@@ -60,7 +68,7 @@ void describe(const engine_options& o, lines& out) {
   }
   out.push_back(std::string("optimizer states in ") + name_of(o.formats.states));
   out.push_back(std::string("master weights in ") + name_of(o.formats.master));
-  out.push_back(line("seed of rounding", static_cast<double>(o.rounding_seed)));
+  out.push_back("seed of rounding = " + std::to_string(o.rounding_seed));
   out.push_back(line("clip norm", o.clip_norm));
   out.push_back(
       line("gradients that are not finite are applied", o.non_finite == non_finite::apply));
@@ -75,7 +83,7 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("accumulate", o.accumulate));
   out.push_back(line("reduce at boundary", o.reduction == reduce_at::boundary));
   out.push_back(line("whole-parameter layout", o.layout == partition::layout_kind::whole));
-  out.push_back(line("resident bytes", static_cast<double>(o.resident_bytes)));
+  out.push_back("resident bytes = " + std::to_string(o.resident_bytes));
   out.push_back(line("bits of gathered parameters", o.quantized_gather));
   out.push_back(line("bits of reduced gradients", o.quantized_reduce));
   out.push_back(line("ranks of a node", o.quantized_reduce > 0 ? o.node_ranks : 0));
@@ -84,10 +92,12 @@ void describe(const engine_options& o, lines& out) {
                 (o.tiers.gradients ? name_of(*o.tiers.gradients) : "the optimizer's"));
   out.push_back(std::string("parameters on = ") + name_of(o.tiers.parameters));
   out.push_back(line("share of the optimizer offloaded", o.tiers.optimizer_ratio));
-  out.push_back(line("elements of a cell", static_cast<double>(o.tiers.cell_elements)));
+  out.push_back("elements of a cell = " + std::to_string(o.tiers.cell_elements));
   out.push_back(line("cells under way", o.tiers.depth));
   out.push_back(line("prefetch", o.prefetch));
   out.push_back(line("stable addressing", o.addressing == addressing::stable));
+  out.push_back(std::string("directory of the disk is ") +
+                (o.disk_directory.empty() ? "not given" : "given"));
   std::string order = "forward order =";
   for (const int unit : o.forward_order) order += " " + std::to_string(unit);
   out.push_back(order);
@@ -163,7 +173,7 @@ std::size_t first_difference(collectives::communicator& ranks, const lines& own,
 void handshake(collectives::communicator& ranks, const partition::layout& layout,
                const engine_options& options) {
   if (ranks.size() == 1) return;
-  lines own{std::string("libzero ") + ZERO_VERSION};
+  lines own{std::string("libzero ") + ZERO_VERSION, order_of_bytes()};
   describe(options, own);
   describe(layout, own);
   const auto digests = gather_records(ranks, prefix_digest(own, own.size()));
@@ -188,11 +198,13 @@ void handshake(collectives::communicator& ranks, const partition::layout& layout
   const std::size_t at = first_difference(ranks, own, majority_rank, minority.front());
   const std::string theirs = exchange_lines(ranks, own, at, minority.front());
   const std::string ours = exchange_lines(ranks, own, at, majority_rank);
-  throw desync("[engine.handshake] rank" + std::string(minority.size() > 1 ? "s " : " ") +
-                   format_ranks(minority) + " differ from rank " + std::to_string(majority_rank) +
-                   ": " + theirs + " on rank " + std::to_string(minority.front()) + ", " + ours +
-                   " on rank " + std::to_string(majority_rank),
-               minority);
+  const std::string why = "[engine.handshake] rank" +
+                          std::string(minority.size() > 1 ? "s " : " ") + format_ranks(minority) +
+                          " differ from rank " + std::to_string(majority_rank) + ": " + theirs +
+                          " on rank " + std::to_string(minority.front()) + ", " + ours +
+                          " on rank " + std::to_string(majority_rank);
+  ranks.record_failure(why);
+  throw desync(why, minority);
 }
 
 }  // namespace zero

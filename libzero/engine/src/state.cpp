@@ -332,6 +332,7 @@ void sharded_optimizer::state::wait(const completion& what) {
   }
   const std::int64_t begin = trace_clock();
   queue.wait(what);
+  ranks.progress();  // whatever it was, a disk say: this rank goes on
   seconds[static_cast<std::size_t>(phase::exposed_communication)] +=
       1e-9 * static_cast<double>(trace_clock() - begin);
 }
@@ -347,6 +348,7 @@ collectives::call sharded_optimizer::state::call_of(const char* name, int tag,
   }
   how.name = name;
   how.tag = tag;
+  how.step = step_calls;
   return how;
 }
 

@@ -67,6 +67,7 @@ void sharded_optimizer::state::queue_step(float learning_rate, const range_funct
     unit.reductions = 0;
     unit.zeroed = false;
   }
+  ++step_calls;
   begin(pass::train);
 }
 
@@ -79,6 +80,7 @@ void sharded_optimizer::state::settle() {
   last_result.skipped = now.applied == 0;
   last_result.loss_scale = scale.value();
   if (now.dissenting == 0) {
+    ++taken;
     scale.record(now.finite == 0);
     if (early.in_step && last_result.skipped) {
       broken = std::make_exception_ptr(
@@ -116,9 +118,10 @@ std::exception_ptr sharded_optimizer::state::dissent() {
                     std::to_string(all[0].learning_rate) + " after " +
                     std::to_string(all[0].reductions);
   if (other.constants != all[0].constants) how += ", and with other constants of groups";
-  return std::make_exception_ptr(
-      desync("[engine.step] rank " + format_ranks(others) + " steps otherwise than rank 0: " + how,
-             others));
+  const std::string why =
+      "[engine.step] rank " + format_ranks(others) + " steps otherwise than rank 0: " + how;
+  ranks.record_failure(why);
+  return std::make_exception_ptr(desync(why, others));
 }
 
 // ---- what may be said before it ----

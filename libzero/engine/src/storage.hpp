@@ -39,7 +39,8 @@ struct parameter_run {
 };
 
 // What cells are walked for: it says what is brought, and whether buckets are published.
-enum class errand : unsigned char { step, write, read };
+// save: as read, but only of the piece this rank owns. replace: nothing is brought.
+enum class errand : unsigned char { step, write, read, save, replace };
 // Of what crosses between tiers: what an update reads, writes.
 enum class crossing : unsigned char { in, out };
 // Of the states when master weights are set.
@@ -139,6 +140,7 @@ struct step_progress {
   std::size_t next_block = 0;
   early_updates early;
   std::exception_ptr broken;         // ranks stepped otherwise after cells had been updated
+  bool half_written = false;         // or shards could not be filled: write_shards mends it
   std::vector<std::size_t> landing;  // buckets to be spilled, in order of reduction
   std::array<std::size_t, 2> staged_gradient{no_bucket_staged, no_bucket_staged};
   std::size_t next_gradient_staging = 0;
@@ -157,7 +159,9 @@ struct step_progress {
   std::uint32_t groups_digest = 0;           // of the constants of all groups
   std::vector<optim::step_vote> votes_read;  // where the host does not reach them
 
-  std::uint64_t steps = 0;
+  std::uint64_t steps = 0;        // that were applied
+  std::uint64_t taken = 0;        // and those that were not
+  std::int64_t step_calls = 0;    // what operations are compared by: not known later, as steps is
   completion decided;             // of reading back the decision of the last step
   bool undecided = false;         // that has not been waited for
   optim::step_decision decision;  // as read back, where there is no host_staging

@@ -2,6 +2,7 @@
 // rest off the device are fetched ahead and spilled behind, several under way at a time.
 
 #include "cell_walk.hpp"
+#include "shard_parts.hpp"
 #include "state.hpp"
 #include "verb_timer.hpp"
 
@@ -21,30 +22,14 @@ void sharded_optimizer::state::find_runs(std::size_t index) {
   if (!b.shape->trainable) return;
   std::vector<update_run>& found = runs[index];
   std::vector<parameter_run>& own_parts = parameter_runs[index];
-  const partition::piece_run own = held(b.plan->optimizer);
-  for (int piece = own.first; piece < own.first + own.count; ++piece) {
-    const std::uint64_t base = static_cast<std::uint64_t>(piece - own.first) * b.shape->shard;
-    if (base >= c.begin + c.count || base + b.shape->shard <= c.begin) continue;
-    for (const partition::piece& p : layout.pieces(c.bucket, piece)) {
-      const std::uint64_t begin = std::max(base + p.shard_offset, c.begin);
-      const std::uint64_t end = std::min(base + p.shard_offset + p.count, c.begin + c.count);
-      if (begin >= end) continue;
-      const int group = layout.parameter(p.parameter).group;
-      const std::uint64_t offset = begin - c.begin;
-      const std::uint64_t in_parameter = p.parameter_offset + (begin - base - p.shard_offset);
-      if (!own_parts.empty() && own_parts.back().parameter == p.parameter &&
-          own_parts.back().offset + own_parts.back().count == offset &&
-          own_parts.back().parameter_offset + own_parts.back().count == in_parameter) {
-        own_parts.back().count += end - begin;
-      } else {
-        own_parts.push_back({offset, end - begin, p.parameter, in_parameter});
-      }
-      if (!found.empty() && found.back().group == group &&
-          found.back().offset + found.back().count == offset) {
-        found.back().count += end - begin;
-      } else {
-        found.push_back({offset, end - begin, group});
-      }
+  own_parts = parts_between(*this, c.bucket, b.plan->optimizer, c.begin, c.begin + c.count);
+  for (const parameter_run& part : own_parts) {
+    const int group = layout.parameter(part.parameter).group;
+    if (!found.empty() && found.back().group == group &&
+        found.back().offset + found.back().count == part.offset) {
+      found.back().count += part.count;
+    } else {
+      found.push_back({part.offset, part.count, group});
     }
   }
 }

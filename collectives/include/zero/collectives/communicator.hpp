@@ -40,6 +40,8 @@ struct call {
   const char* name = "";
   // Which of the caller's things is moved (a bucket, a unit); compared between ranks.
   int tag = -1;
+  // Which step of the caller's it is part of; compared between ranks. -1: of none.
+  std::int64_t step = -1;
 };
 
 // Bytes of one rank's calls since construction, as nccl-tests counts them: all_gather,
@@ -55,11 +57,14 @@ struct traffic {
   std::uint64_t crossed = 0;  // of the bytes moved, those this rank sent to another host
 };
 
+enum class operation_kind : unsigned char;
+class operation_log;
+
 class communicator {
  public:
   communicator(const communicator&) = delete;
   communicator& operator=(const communicator&) = delete;
-  virtual ~communicator() = default;
+  virtual ~communicator();
 
   [[nodiscard]] int rank() const noexcept { return world_.rank; }
   [[nodiscard]] int size() const noexcept { return world_.size; }
@@ -97,10 +102,15 @@ class communicator {
   // staging and are counted in traffic().staged. Lives as long as the communicator.
   [[nodiscard]] virtual memory_resource& memory() noexcept = 0;
 
-  // How long a wait may go on, with no operation of the group completing meanwhile, before it
-  // throws peer_lost naming the ranks it waited for. Default 60 s. Takes effect for waits that
-  // begin later.
+  // How long a wait may go on while a rank it waits for does not move, before it throws peer_lost
+  // naming that rank. A rank moves when it queues or finishes an operation of any group, while
+  // bytes of a long one go on, and by progress(). Default 30 s. Takes effect for waits that begin
+  // later.
   virtual void set_deadline(std::chrono::milliseconds deadline) noexcept = 0;
+
+  // This rank is at work on something of its own that takes long: it moves, as far as deadlines go.
+  // Costs a look at the clock. Any thread.
+  virtual void progress() noexcept {}
 
   // Poisons the group: every rank's present and later waits throw, naming this rank and `reason`.
   virtual void abort(const std::string& reason) noexcept = 0;
@@ -120,8 +130,33 @@ class communicator {
 
   [[nodiscard]] virtual const collectives::traffic& traffic() const noexcept { return traffic_; }
 
+  // ---- what this rank did last ----
+  // The last 4,096 operations this rank queued, in its world and all groups split from it: JSON of
+  // schema "zero.operations/1", described in the README. Any thread, also while ranks work.
+  [[nodiscard]] std::string operations() const;
+  // The same into a file, which is made or replaced. Throws io_error.
+  void write_operations(const std::string& file) const;
+  // Where a rank leaves them by itself when it fails: FOLDER/failure-rank-N.json, N its rank in the
+  // world. Empty, as at first: nowhere. For the world and all groups split from it.
+  void set_failure_folder(const std::string& folder);
+  // Leaves them there, with the reason, if there is a folder and nothing was left before. Done
+  // for every error that an operation or a wait throws; for others it is the client's to call.
+  void record_failure(const std::string& why) const noexcept;
+  // Whether operations are recorded from now on, as they are at first. Of the world and all groups
+  // split from it; with nothing outstanding.
+  void keep_operations(bool whether);
+
  protected:
-  explicit communicator(world w) noexcept : world_(w) {}
+  explicit communicator(world w);
+
+  // A backend that does an operation later, in a lane of its own, takes note of its place in
+  // the record while it is queued, and says when it began and ended. What nobody took is over when
+  // the call that queues it returns.
+  [[nodiscard]] std::uint64_t take_place() noexcept;
+  void note_begin(std::uint64_t place) const noexcept;
+  void note_end(std::uint64_t place) const noexcept;
+  // Of the exception that is being thrown: in a catch block.
+  void record_caught() const noexcept;
 
  private:
   // The same operations with checked arguments; counts may be 0.
@@ -139,7 +174,17 @@ class communicator {
   collectives::traffic traffic_;
 
  private:
+  struct described;
+  template <typename Do>
+  completion record(const described& what, Do go);
+
   world world_;
+  std::shared_ptr<operation_log> log_;  // of the world, shared by its groups
+  std::uint32_t group_in_log_ = 0;
+  std::uint64_t splits_ = 0;
+  std::uint64_t sequence_ = 0;  // operations of this group that were queued
+  std::uint64_t place_ = 0;     // of the operation that is being queued
+  bool is_taken_ = false;
 };
 
 }  // namespace zero::collectives

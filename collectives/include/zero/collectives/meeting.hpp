@@ -19,7 +19,7 @@ struct meeting {
   std::string name;  // that the ranks of this run and of no other share; of any length
   world who;
   // Until all have come. The shortest of those who came counts for all.
-  std::int64_t deadline_milliseconds = 60'000;
+  std::int64_t deadline_milliseconds = 30'000;
   std::uint64_t bytes_per_rank = 0;  // as in shared_memory_world::create
 };
 

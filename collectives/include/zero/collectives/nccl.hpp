@@ -31,7 +31,7 @@ using bootstrap = std::function<void(std::vector<std::uint8_t>& bytes)>;
                                                world w, std::int64_t deadline_milliseconds);
 
 struct nccl_options {
-  std::int64_t deadline_milliseconds = 60'000;
+  std::int64_t deadline_milliseconds = 30'000;
   std::string settings;  // filled in: what was set for determinism and speed, for reports
 };
 
@@ -55,7 +55,7 @@ struct nccl_ranks {
 // client can abort. Throws invalid_argument without NCCL, and where the communicator is null or
 // of another device than this; cuda_error.
 [[nodiscard]] nccl_ranks ranks_of_nccl(void* communicator, cuda_device& device,
-                                       std::int64_t deadline_milliseconds = 60'000);
+                                       std::int64_t deadline_milliseconds = 30'000);
 
 }  // namespace zero::collectives
 #pragma GCC visibility pop

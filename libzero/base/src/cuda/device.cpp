@@ -46,7 +46,7 @@ struct cuda_device::state {
 
   int ordinal;
   cudaDeviceProp properties{};
-  std::atomic<std::int64_t> deadline{60'000};
+  std::atomic<std::int64_t> deadline{30'000};
   cuda::driver calls;
   cuda::cuda_stream zeroing;
   cuda::device_memory memory;

@@ -58,11 +58,13 @@ typedef struct zero_config {
   uint64_t memory_budget; /**< bytes of this rank; 0: no limit */
   char disk_path[1024];   /**< directory for ZERO_ON_DISK; "": $TMPDIR, /var/tmp or /tmp */
   /* speed */
-  int32_t prefetch;         /**< units gathered ahead; 1 */
-  int32_t stable_addresses; /**< 1: pointers of placed tensors stay; 0: they are a gather's; 1 */
-  uint64_t resident_bytes;  /**< parameters up to this size are never sharded */
-  int32_t device;           /**< GPU, or -1 for none */
-  double deadline_seconds;  /**< of every wait for a peer; 60 */
+  int32_t prefetch;          /**< units gathered ahead; 1 */
+  int32_t stable_addresses;  /**< 1: pointers of placed tensors stay; 0: they are a gather's; 1 */
+  uint64_t resident_bytes;   /**< parameters up to this size are never sharded */
+  int32_t device;            /**< GPU, or -1 for none */
+  double deadline_seconds;   /**< of every wait for a peer that does not move; 30 */
+  char failure_folder[1024]; /**< where this rank leaves its last operations when something fails,
+                                  failure-rank-N.json; "": nowhere */
 } zero_config;
 
 /** Fills in every default of a zero_config that is `struct_size` bytes to its user, who may have an

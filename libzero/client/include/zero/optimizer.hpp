@@ -171,6 +171,8 @@ class optimizer {
   }
   [[nodiscard]] double gradient_norm() { return number(zero_gradient_norm); }
   void skip() { expect(zero_skip(ready())); }
+  // For the deadlines of the others: this rank moves. Any thread.
+  void alive() { expect(zero_alive(ready())); }
   [[nodiscard]] double loss_scale() { return number(zero_loss_scale); }
 
   // ---- weights and states ----

@@ -18,7 +18,7 @@ typedef struct zero_rank_spec {
   int32_t local_rank;      /**< on this machine; -1, or 0 where local_size is 0: as rank */
   int32_t local_size;      /**< -1 or 0: as size, which it must be */
   const char* meeting;     /**< a name that all ranks of this run and of no other share */
-  double deadline_seconds; /**< until all have come; 0: 60 */
+  double deadline_seconds; /**< until all have come; 0: 30 */
 } zero_rank_spec;
 
 /** Bytes moved by the client's own means. Every function is called by all ranks in one order,
@@ -43,7 +43,7 @@ typedef struct zero_transport {
 
 /** From the variables of zero launch, torchrun, mpirun, PMI or srun (see the room's README); a
  *  single rank where there are none. ZERO_INVALID where two of them disagree. Blocks until the
- * ranks have met, for 60 s at most: then ZERO_PEER_LOST. Ranks of one machine meet by themselves,
+ * ranks have met, for 30 s at most: then ZERO_PEER_LOST. Ranks of one machine meet by themselves,
  * those of several by MPI where it is compiled in and mpirun or the like started them. */
 ZERO_PUBLIC zero_status zero_ranks_environment(zero_ranks** out, zero_message* why);
 /** Blocks until all have come. ZERO_INVALID where another run is meeting by the same name, or this

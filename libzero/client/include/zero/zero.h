@@ -93,7 +93,7 @@ enum {
 /** A tensor, or a tensor of equal slices [slices, ...] each of which belongs to a unit of its own.
  *  What is 0 or NULL is the ordinary case. */
 typedef struct zero_segment {
-  const char* name; /**< unique */
+  const char* name; /**< unique, at most 4096 bytes, no control characters */
   void* parameter;  /**< NULL, in all segments: placed by the library, see zero_parameter */
   void* gradient;   /**< NULL: bound later (zero_bind_gradient), or placed */
   uint64_t count;   /**< elements, of all slices */
@@ -179,6 +179,10 @@ ZERO_PUBLIC zero_status zero_last_step(zero_optimizer* z, zero_step_result* out)
 ZERO_PUBLIC zero_status zero_gradient_norm(zero_optimizer* z, double* out);
 /** This rank wants the next step left out: then every rank leaves it out. */
 ZERO_PUBLIC zero_status zero_skip(zero_optimizer* z);
+/** This rank is at work on something of its own that takes long (compiling, reading a text): as far
+ *  as the deadlines of the others go, it moves. Cheap; any thread, also while another is in a call.
+ */
+ZERO_PUBLIC zero_status zero_alive(zero_optimizer* z);
 /** What the loss must be multiplied with before the backward; the step divides it out. */
 ZERO_PUBLIC zero_status zero_loss_scale(zero_optimizer* z, double* out);
 

@@ -66,7 +66,7 @@ class cuda_device {
   [[nodiscard]] std::unique_ptr<stream> make_stream(lane role);
   // A stream the client made (a cudaStream_t), which must outlive what is returned.
   [[nodiscard]] std::unique_ptr<stream> borrow_stream(void* native);
-  // Default 60 s; a wait of the host that takes longer throws peer_lost.
+  // Default 30 s; a wait of the host that takes longer throws peer_lost.
   void set_deadline(std::int64_t milliseconds) noexcept;
 
   struct [[gnu::visibility("hidden")]] state;  // private to the sources that know CUDA

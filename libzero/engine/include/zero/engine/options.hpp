@@ -100,7 +100,7 @@ struct engine_options {
   // one fail.
   std::function<std::unique_ptr<offload::disk_engine>()> make_disk;
   // How long one transfer of a record may take before the disk counts as failed.
-  std::chrono::milliseconds disk_deadline{60000};
+  std::chrono::milliseconds disk_deadline{30000};
 
   // ---- performance ----
   int prefetch = 1;  // units gathered ahead of the one in use; 0 gathers on demand

@@ -21,6 +21,7 @@
 #include <zero/engine/options.hpp>
 #include <zero/engine/own_rule.hpp>
 #include <zero/engine/reports.hpp>
+#include <zero/engine/shards.hpp>
 #include <zero/engine/views.hpp>
 #include <zero/optim/processor.hpp>
 #include <zero/partition/communication_plan.hpp>
@@ -36,11 +37,6 @@
 
 #pragma GCC visibility push(default)
 namespace zero {
-
-enum class pass : unsigned char {
-  train,     // forward, then backward
-  evaluate,  // forward only
-};
 
 class sharded_optimizer {
  public:
@@ -181,6 +177,15 @@ class sharded_optimizer {
   void swap_with_state(int number);
   // As initialize(), but states are kept. Collective.
   void write_parameters(const fill_function& fill);
+
+  // The whole state in logical coordinates, whatever it rests in: shards.hpp.
+  [[nodiscard]] std::vector<shard_extent> saved_extents() const;
+  void read_shards(const read_shard_function& see);
+  [[nodiscard]] std::vector<shard_extent> kept_extents() const;
+  void write_shards(const write_shard_function& fill);
+  [[nodiscard]] std::vector<std::string> state_names() const;
+  [[nodiscard]] training_progress progress() const;
+  void resume(const training_progress& from);
 
   // Digest of the values stream_master visits, the same on every rank. Collective.
   [[nodiscard]] digest128 parameters_digest();

@@ -2,7 +2,31 @@
 // shards: a training state as values in logical coordinates, whatever the world, the stage, the
 // tier and the format it rests in. Between a sharded_optimizer and whoever keeps states.
 //
-// Plain values. Pointers handed to a function are valid during the call.
+// Plain values. Pointers handed to a function are valid during the call. Members of
+// sharded_optimizer that use them:
+//
+// saved_extents()       what this rank answers for: the piece it owns of every bucket, trainable
+//                       and frozen, cut at cells and at 2^18 elements. All ranks together have
+//                       every element of every parameter with storage once, whatever is sharded.
+// read_shards(see)      shows them in that order, weights and states in fp32 as they are used. Of
+//                       this rank alone: no collective, and nothing changes.
+// kept_extents()        what this rank keeps, replicas included, cut likewise.
+// write_shards(fill)    has all of that filled, in that order: every value of the room handed out
+//                       must be written, the same on every rank that keeps it. Collective;
+//                       parameters are made of the weights and published. No unit may be held. If
+//                       `fill` throws on some rank, that rank throws it on and the others an error
+//                       that names it; ranks stay in touch, but the state is no state any more:
+//                       all calls throw but destruction and another write_shards.
+// state_names()         of the arrays beside the weights: "exp_avg", ..., "own.0", ..., "extra.0".
+// progress(), resume()  what of a run is no array; resume with the same on all ranks. A loss scale
+//                       that is not dynamic stays as it was configured.
+//
+// What was read and written back at the same world is the same from then on, bit for bit, and so
+// is at another world what does not rest in block8: there an element is coded with its new
+// neighbours. Between steps, as visit(), whatever states rest in. Reading and writing take host
+// memory for 2^18 elements of every array that does not rest in fp32 on the host, beside what was
+// predicted, while they last. They block. Throw invalid_argument once gradients were reduced for
+// the next step; resume besides where that was announced, and for what is no progress.
 
 #include <zero/base/typed_span.hpp>
 #include <zero/engine/own_rule.hpp>

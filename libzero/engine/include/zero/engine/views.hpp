@@ -12,6 +12,12 @@ namespace zero {
 
 class sharded_optimizer;
 
+// What a micro-batch is for.
+enum class pass : unsigned char {
+  train,     // forward, then backward
+  evaluate,  // forward only
+};
+
 // The full parameters of one unit, readable until this goes out of scope (which is `release`).
 // Move-only; must not outlive its sharded_optimizer. Several may be held at once as far as the
 // declared order needs; the same unit may be held twice.

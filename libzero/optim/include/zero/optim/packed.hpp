@@ -62,5 +62,13 @@ void pack_master_reference(const_typed_span values, const packed_spans& spans);
 void unpack_master(const packed_spans& spans, typed_span values);
 void unpack_master_reference(const packed_spans& spans, typed_span values);
 
+// State `number` of an algorithm out of its array and into it: `values` has whole blocks, `array`
+// as many of block_bytes(). What was unpacked is packed again without loss, though the unit of a
+// block of codes may be half of what it was, each code then standing one binade higher; other
+// values become the nearest that the format has. Throw invalid_argument for a count that is not a
+// multiple of 128.
+void unpack_state(state_format f, algorithm a, int number, const void* array, span<float> values);
+void pack_state(state_format f, algorithm a, int number, span<const float> values, void* array);
+
 }  // namespace zero::optim
 #pragma GCC visibility pop

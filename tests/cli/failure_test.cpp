@@ -1,0 +1,120 @@
+// The command when a rank hangs, dies or was started otherwise: the exit code is that of the class
+// of the error, everybody is gone soon, and what ranks left behind names the culprit.
+#include "cli/ran.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+namespace zero::test {
+namespace {
+
+class Failure : public testing::Test {
+ protected:
+  Failure()
+      : mark_("ZERO_TEST_MARK=" + std::to_string(getpid()) +
+              testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "zero-failure-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~Failure() override { std::filesystem::remove_all(folder_); }
+
+  std::vector<std::string> training(int ranks, const std::vector<std::string>& more) const {
+    std::vector<std::string> all{ZERO_COMMAND, "train",      "--layers",
+                                 "1",          "--channels", "32",
+                                 "--heads",    "1",          "--vocabulary",
+                                 "256",        "--context",  "16",
+                                 "--steps",    "100000",     "--batch",
+                                 "4",          "--text",     "/usr/share/common-licenses/GPL-3"};
+    if (ranks > 0) all.insert(all.end(), {"--ranks", std::to_string(ranks)});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  // The ranks' processes, by rank.
+  [[nodiscard]] std::vector<pid_t> ranks_of_run(int ranks) const {
+    std::vector<pid_t> found(static_cast<std::size_t>(ranks), -1);
+    for (const pid_t process : processes_marked(mark_)) {
+      std::ifstream file("/proc/" + std::to_string(process) + "/environ");
+      std::string text((std::istreambuf_iterator<char>(file)), {});
+      text.insert(text.begin(), '\0');
+      const auto at = text.find(std::string("\0RANK=", 6));
+      if (at == std::string::npos) continue;
+      const auto rank = static_cast<std::size_t>(std::atoi(text.c_str() + at + 6));
+      if (rank < found.size()) found[rank] = process;
+    }
+    return found;
+  }
+  [[nodiscard]] ran operations() const { return run({ZERO_COMMAND, "operations", folder_}); }
+
+  std::string mark_;
+  std::string folder_;
+};
+
+TEST_F(Failure, OfARankThatHangsIsNamedByWhatTheOthersLeave) {
+  running job(training(3, {"--deadline", "1", "--failure-folder", folder_}), {mark_});
+  ASSERT_TRUE(job.wait_for_output("step", 3) || job.wait_for_errors("step", 3));
+  const pid_t victim = ranks_of_run(3)[1];
+  ASSERT_GT(victim, 0);
+  kill(victim, SIGSTOP);
+  const ran ended = job.finish();
+  EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+  EXPECT_NE(ended.errors.find("waited 1 s for rank 1"), std::string::npos) << ended.errors;
+  EXPECT_TRUE(all_gone(mark_, 5));
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/failure-rank-0.json"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/failure-rank-2.json"));
+  const ran said = operations();
+  EXPECT_EQ(said.exit_code, 0) << said.errors;
+  EXPECT_NE(said.output.find("records of 2 of 3 ranks\nrank 1 left no record\n"), std::string::npos)
+      << said.output;
+  EXPECT_NE(said.output.find("for rank 1 to"), std::string::npos) << said.output;
+  EXPECT_NE(said.output.find("not ended:"), std::string::npos) << said.output;
+}
+
+// Ranks that nobody watches: each was started by hand, and they met.
+TEST_F(Failure, OfARankThatDiesIsNoticedWithoutAStarter) {
+  constexpr int size = 3;
+  std::vector<std::unique_ptr<running>> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    ranks.push_back(std::make_unique<running>(
+        std::vector<std::string>{ZERO_TEST_RANK, "meet"},
+        std::vector<std::string>{mark_, "ZERO_MEETING=" + mark_, "RANK=" + std::to_string(rank),
+                                 "WORLD_SIZE=" + std::to_string(size)}));
+  }
+  for (auto& rank : ranks) ASSERT_TRUE(rank->wait_for_output("met", 1));
+  kill(ranks[1]->id(), SIGKILL);
+  const auto begin = std::chrono::steady_clock::now();
+  for (const std::size_t rank : {0U, 2U}) {
+    const ran ended = ranks[rank]->finish();
+    EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+    EXPECT_NE(ended.errors.find("rank 1 is lost: its process"), std::string::npos) << ended.errors;
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_EQ(ranks[1]->finish().exit_code, 128 + SIGKILL);
+}
+
+TEST_F(Failure, LeavesNothingWhereItIsNotAskedTo) {
+  const ran ended = run(training(2, {"--steps", "2", "--failure-folder", folder_}), {mark_});
+  EXPECT_EQ(ended.exit_code, 0) << ended.errors;
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(Failure, RecordsThatCannotBeReadAreRefused) {
+  EXPECT_EQ(run({ZERO_COMMAND, "operations"}).exit_code, 2);
+  EXPECT_EQ(run({ZERO_COMMAND, "operations", folder_}).exit_code, 2);
+  EXPECT_EQ(run({ZERO_COMMAND, "operations", "--all"}).exit_code, 2);
+  const std::string file = folder_ + "/failure-rank-0.json";
+  std::ofstream(file) << "{";
+  EXPECT_EQ(run({ZERO_COMMAND, "operations", file}).exit_code, 5);
+  EXPECT_EQ(run({ZERO_COMMAND, "operations", "--help"}).exit_code, 0);
+}
+
+}  // namespace
+}  // namespace zero::test
