@@ -117,31 +117,41 @@ void train_checkpoints::tell_resumed(const checkpoint::loaded& from) {
          {"passed_over", from.passed_over}});
 }
 
-// Runs a call of the store, of which a save that failed may come, and tells what it led to.
+// Runs a call of the store, of which a save that failed may come. False if it did.
 template <typename Call>
-void train_checkpoints::guarded(std::uint64_t step, const Call& call) {
+bool train_checkpoints::guarded(std::uint64_t step, const Call& call) {
   const std::int64_t begin = trace_clock();
+  const auto take_time = [&] { held_up_ += 1e-9 * static_cast<double>(trace_clock() - begin); };
   try {
     call();
   } catch (const checkpoint::save_failed& e) {
-    held_up_ += 1e-9 * static_cast<double>(trace_clock() - begin);
+    take_time();
     tell_failed(step, e);
-    return;
+    return false;
   }
-  held_up_ += 1e-9 * static_cast<double>(trace_clock() - begin);
-  tell_published();
+  take_time();
+  return true;
 }
 
 void train_checkpoints::after(std::uint64_t step) {
-  if (!is_due(options_.checkpoints, step, options_.training.steps) || step == asked_) return;
+  const bool due = is_due(options_.checkpoints, step, options_.training.steps) && step != asked_;
+  if (!due) {
+    if (under_way_ && store_.is_idle()) finish();
+    return;
+  }
   finish();  // how the one before ended is its own story
   asked_ = step;
   const auto state = checkpoint::source_of(training_.optimizer());
-  guarded(step, [&] { store_.save(*state, step, {{attachment_name, client_text()}}); });
+  under_way_ = guarded(step, [&] {
+    store_.save(*state, step, {{attachment_name, client_text()}});
+  });
+  if (!options_.checkpoints.background) finish();
 }
 
 void train_checkpoints::finish() {
-  guarded(asked_, [&] { store_.finish(); });
+  if (!under_way_) return;
+  under_way_ = false;
+  if (guarded(asked_, [&] { store_.finish(); })) tell_published();
 }
 
 void train_checkpoints::tell_published() {
@@ -161,6 +171,7 @@ void train_checkpoints::tell_published() {
            {"bytes", newest->bytes},
            {"seconds", newest->seconds},
            {"held_up_seconds", held_up_}});
+    if (!store_.note().empty()) sink_(note(store_.note()));
   }
   held_up_ = 0.0;
 }

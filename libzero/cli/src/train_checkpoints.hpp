@@ -54,7 +54,7 @@ class train_checkpoints {
   void tell_published();
   void tell_failed(std::uint64_t step, const checkpoint::save_failed& why);
   template <typename Call>
-  void guarded(std::uint64_t step, const Call& call);
+  bool guarded(std::uint64_t step, const Call& call);
 
   const train_options& options_;
   collectives::communicator& ranks_;
@@ -65,6 +65,7 @@ class train_checkpoints {
   std::optional<std::uint64_t> resumed_from_;
   std::uint64_t asked_ = 0;  // step of the last save begun
   std::uint64_t told_ = 0;   // step of the last one told of
+  bool under_way_ = false;   // in the background
   double held_up_ = 0.0;     // seconds since the last one told of
   std::optional<checkpoint::save_failed> last_failure_;
   std::uint64_t saved_ = 0;
