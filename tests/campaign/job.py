@@ -19,6 +19,7 @@ EVERY = 3
 A_LIFE = 12  # steps that each life that is to be killed has before it, at least
 KEEP = 2
 RANKS = 4
+RECOVERING = ("starting", "clearing", "loading")
 WORTH = {"random": 3.0}  # a share of the kills; of each phase 1
 
 
@@ -40,6 +41,7 @@ class Setting:
         self.swap.mkdir()
         self.reference = scratch / "reference"
         self.digest = None
+        self.seconds = 0.0
 
     def command(self, folder, report, keep):
         words = [self.zero, "train", "--ranks", RANKS, "--stage", 3, "--layers", 2, "--channels", 16,
@@ -56,7 +58,9 @@ class Setting:
         """The run that is never killed, with all its checkpoints. Not in the background."""
         words = self.command(self.reference, self.scratch / "reference.jsonl", 0)
         words = [word for word in words if word != "--checkpoint-async"]
+        begun = time.monotonic()
         done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        self.seconds = time.monotonic() - begun
         if done.returncode != 0:
             raise Failure(f"the run that nobody kills failed: {done.stderr.decode()}")
         self.digest = Report(self.scratch / "reference.jsonl").read().digest
@@ -73,7 +77,7 @@ class Job:
         self.lives = 0
         self.acknowledged = 0
         self.judged = set()
-        self.killed_recovering = False
+        self.was_killed = False  # the life before
 
     def run(self, kills):
         """One line a life, of the last one too."""
@@ -102,11 +106,11 @@ class Job:
         self.lives += 1
         report = Report(self.setting.scratch / f"{self.folder.name} {self.lives}.jsonl")
         before = newest_step(self.folder)
-        sight = Sight(self.folder, report, KEEP)
+        sight = Sight(self.folder, report)
         errors = self.setting.scratch / f"{self.folder.name} {self.lives}.err"
         life = Life(self.setting.command(self.folder, report.path, KEEP), errors)
         line = {"job": self.name, "life": self.lives, "chosen": moment, "last": moment is None,
-                "again": self.killed_recovering, "delivered": False, "before": before}
+                "again": self.was_killed, "delivered": False, "before": before}
         try:
             if moment is None or not self.wait_for(moment, life, sight):
                 self.expect(life.finish(60), "a life does not end")
@@ -115,6 +119,7 @@ class Job:
         finally:
             life.end()
             sight.close()
+        self.was_killed = line["delivered"]
         line["ms"] = round(1e3 * (time.monotonic() - life.begun))
         self.look_back(life, report.read(), before, errors, line)
         return line
@@ -124,7 +129,7 @@ class Job:
     def wait_for(self, moment, life, sight):
         """Until the moment is there. False if the life ended before."""
         if moment == "random":
-            end = time.monotonic() + self.chosen.uniform(0.0, 0.25)
+            end = time.monotonic() + self.chosen.uniform(0.0, 0.6 * self.setting.seconds)
             while time.monotonic() < end and not life.ended():
                 time.sleep(0.0005)
             return not life.ended()
@@ -149,7 +154,7 @@ class Job:
         kind, folder, name = event
         in_staging = folder.startswith(".staging-")
         if moment == "starting":
-            return folder == "" and (kind == "open" if what == 0 else name.startswith(".epoch-"))
+            return name == ".lock" if what == 0 else name.startswith(".epoch-")
         if moment == "clearing":
             return name.startswith(".trash-") and sight.saves == 0
         if moment == "loading":
@@ -169,11 +174,11 @@ class Job:
     def strike(self, moment, life, sight, line):
         ranks = life.hold()
         phase = sight.phase()
-        if life.ended() or len(ranks) < RANKS:
-            life.let_go()
-            self.expect(life.finish(60), "a life does not end")
+        if life.ended():
             return
         how = self.chosen.choices(("rank", "starter", "all", "ranks"), (55, 15, 20, 10))[0]
+        if len(ranks) < RANKS:
+            how = "starter"  # before or after most of it
         if how == "rank":
             # Rank 0 publishes: it is the one that matters in half of the phases.
             rank = self.chosen.choice((0, 0, *ranks))
@@ -182,14 +187,15 @@ class Job:
         else:
             victims = {"starter": [life.starter], "ranks": [*ranks.values()],
                        "all": [life.starter, *ranks.values()]}[how]
-        recovering = phase in ("starting", "clearing", "loading")
         deaths = life.kill(victims)
         self.expect(all(number == 9 for number in deaths), f"deaths by {deaths}")
         self.expect(life.finish(15), "not all have ended 15 s after a kill")
+        by_signal = how in ("starter", "all")
+        self.expect(life.status == ((os.CLD_KILLED, 9) if by_signal else (os.CLD_EXITED, 3)),
+                    f"after a kill of {how} the starter ended with {life.status}")
         self.seen["random" if moment == "random" else phase] += 1
-        line.update(delivered=True, phase=phase, victims=how, deaths=deaths, recovering=recovering,
-                    again=self.killed_recovering or self.lives > 1)
-        self.killed_recovering = recovering
+        line.update(delivered=True, phase=phase, victims=how, deaths=deaths,
+                    recovering=phase in RECOVERING)
 
     # ---- what became of it ----
 
@@ -205,9 +211,7 @@ class Job:
         line["newest"] = newest
         self.expect(newest >= self.acknowledged,
                     f"step {self.acknowledged} was acknowledged, and {newest} is the newest")
-        if line["delivered"]:
-            self.expect(life.status[1] != 0, "a killed job ended well")
-        elif life.status != (os.CLD_EXITED, 0):
+        if not line["delivered"] and life.status != (os.CLD_EXITED, 0):
             raise Failure(f"a life that nobody killed ended with {life.status}: {said}")
         if newest > 0 and newest not in self.judged:
             self.judge(newest, line)
@@ -234,8 +238,7 @@ class Job:
         others = [name for name in names if name not in steps and name != ".lock"
                   and not name.startswith(".epoch-")]
         self.expect(len(steps) == KEEP and not others, f"left behind: {sorted(names)}")
-        self.expect(not os.listdir(self.setting.swap) or not self.setting.swap.exists(),
-                    "swap files are left")
+        self.expect(not os.listdir(self.setting.swap), "swap files are left")
 
     def expect(self, condition, what):
         if not condition:

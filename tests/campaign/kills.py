@@ -30,8 +30,7 @@ from job import Job, Setting
 from life import become_subreaper
 from sight import PHASES
 
-VICTIMS = (("rank", 55), ("starter", 15), ("all", 20), ("ranks", 10))
-FLOOR = 0.03       # of all kills, in each phase
+FLOOR = 0.05       # of all kills, in each phase
 FLOOR_RANDOM = 0.1  # at a moment that no phase chose
 FLOOR_TWICE = 0.02  # during the recovery from a kill
 

@@ -160,6 +160,7 @@ class Life:
 
     def end(self):
         """Whatever became of it: nothing is left."""
-        for process in [self.starter, *self.ranks().values()]:
-            self.send(process, signal.SIGKILL)
+        if not self.ended():
+            for process in [self.starter, *self.ranks().values()]:
+                self.send(process, signal.SIGKILL)
         self.finish(5)

@@ -67,10 +67,9 @@ class Report:
 class Sight:
     """A life's directory under watch."""
 
-    def __init__(self, folder, report, keep):
+    def __init__(self, folder, report):
         self.folder = Path(folder)
         self.report = report
-        self.keep = keep
         self.watch = Watch(folder)
         self.saves = 0           # begun in this life
         self.has_claimed = False
@@ -107,7 +106,7 @@ class Sight:
             return "shards" if inside else "staged"
         steps = [step_of(name) for name in names if step_of(name) is not None]
         if max(steps, default=0) > max([0, *self.report.acknowledged]) and self.saves > 0:
-            return "retention" if trash or len(steps) > self.keep else "published"
+            return "retention" if trash else "published"
         return "training"
 
     def close(self):

@@ -7,6 +7,7 @@
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/reshard.hpp>
+#include <zero/partition/sharding_policy.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,19 @@
 #include <cstdio>
 
 namespace zero::cli {
+namespace {
+
+// What the ranks it is made for would have put there.
+checkpoint::reshard_options options_of(const resharding& to) {
+  const partition::sharding_policy policy = partition::policy_of_name(to.stage, 1);
+  return {to.ranks,
+          {{"world_size", fmt::to_string(to.ranks)},
+           {"parameters_sharded_over", partition::name_of(policy.parameters)},
+           {"gradients_sharded_over", partition::name_of(policy.gradients)},
+           {"optimizer_sharded_over", partition::name_of(policy.optimizer)}}};
+}
+
+}  // namespace
 
 int reshard_checkpoint(const named_checkpoints& named, const resharding& to, bool as_json) {
   using json = nlohmann::ordered_json;
@@ -22,8 +36,7 @@ int reshard_checkpoint(const named_checkpoints& named, const resharding& to, boo
   {
     const interruption put_off;
     byte_progress shown(fmt::format("resharding {}", from.folder), stderr);
-    made = checkpoint::reshard(*named.files, from.folder, to.directory,
-                               {to.ranks, {{"stage", to.stage}}},
+    made = checkpoint::reshard(*named.files, from.folder, to.directory, options_of(to),
                                [&shown](std::uint64_t done, std::uint64_t of) {
                                  if (interruption::arrived()) throw error("interrupted");
                                  shown.show(done, of);
