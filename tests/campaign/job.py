@@ -129,7 +129,7 @@ class Job:
     def wait_for(self, moment, life, sight):
         """Until the moment is there. False if the life ended before."""
         if moment == "random":
-            end = time.monotonic() + self.chosen.uniform(0.0, 0.6 * self.setting.seconds)
+            end = time.monotonic() + self.chosen.uniform(0.0, self.longest_wait())
             while time.monotonic() < end and not life.ended():
                 time.sleep(0.0005)
             return not life.ended()
@@ -143,6 +143,10 @@ class Job:
             if time.monotonic() > life.begun + 60:
                 raise Failure("a life neither ends nor does what it should")
         return False
+
+    def longest_wait(self):
+        """About half a life: one that would have ended cannot be killed."""
+        return 0.1 + 0.4 * self.setting.seconds * self.left() / STEPS
 
     def delay_of(self, moment):
         if moment == "training":

@@ -107,6 +107,13 @@ int act(const arguments& words, const asked& o) {
       "'{}' is nothing zero checkpoint does; expected inspect, verify, export or reshard", action));
 }
 
+bool is_checkpoint_name(const std::string& name) {
+  constexpr std::size_t digits = 12;
+  const std::string before = "step-";
+  return name.size() == before.size() + digits && name.rfind(before, 0) == 0 &&
+         name.find_first_not_of("0123456789", before.size()) == std::string::npos;
+}
+
 // The last part of a path and what is before it, however it is spelled.
 std::pair<std::string, std::string> split_path(const std::string& path) {
   fs::path whole = fs::absolute(path).lexically_normal();
@@ -127,7 +134,7 @@ named_checkpoints find_checkpoints(const std::string& directory,
   }
   named_checkpoints named{directory, {}, {}};
   const auto [parent, name] = split_path(directory);
-  if (!parent.empty() && parent != directory) {
+  if (is_checkpoint_name(name)) {
     const auto around = checkpoint::open_directory(parent, checkpoint::if_missing::refuse);
     const std::vector<std::string> all = checkpoint::catalog(*around);
     if (std::find(all.begin(), all.end(), name) != all.end()) {

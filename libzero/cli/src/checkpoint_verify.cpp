@@ -11,12 +11,24 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <cstdio>
 
 namespace zero::cli {
 namespace {
 
 using json = nlohmann::ordered_json;
+
+json fault_of(const std::string& folder, const std::string& file, std::uint64_t offset,
+              const std::string& what) {
+  return {{"name", folder}, {"whole", false}, {"file", file}, {"offset", offset}, {"fault", what}};
+}
+
+// Not there, or nothing that could be a checkpoint's file.
+bool is_missing(const io_error& e) {
+  return e.error_number == ENOENT || e.error_number == ENOTDIR || e.error_number == ELOOP ||
+         e.error_number == EISDIR;
+}
 
 json verify_one(const named_checkpoints& named, const std::string& folder) {
   byte_progress shown(fmt::format("verifying {}", folder), stderr);
@@ -27,11 +39,10 @@ json verify_one(const named_checkpoints& named, const std::string& folder) {
       shown.show(done, of);
     });
   } catch (const corrupt_data& e) {
-    return {{"name", folder},
-            {"whole", false},
-            {"file", e.path},
-            {"offset", e.offset},
-            {"fault", e.what()}};
+    return fault_of(folder, e.path, e.offset, e.what());
+  } catch (const io_error& e) {
+    if (!is_missing(e)) throw;
+    return fault_of(folder, e.path, e.offset, e.what());
   }
   return {{"name", folder}, {"whole", true}, {"bytes", bytes}};
 }
