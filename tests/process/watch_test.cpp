@@ -36,7 +36,6 @@ constexpr std::chrono::milliseconds hang_deadline = 1500ms * slowness;
 constexpr std::size_t side_by_side = 8;
 
 // ---- deaths and hangs
-// ----------------------------------------------------------------------------
 
 enum class fate { killed, stopped, exits, sleeps, throws };
 enum class place { before_any, queued, between, on_the_lane, in_a_group, while_moving };
@@ -194,7 +193,6 @@ TEST(watch, deaths_and_hangs_are_named_alike_and_in_time) {
 }
 
 // ---- a blocked disk
-// --------------------------------------------------------------------------------
 
 TEST(watch, a_blocked_disk_is_named_by_its_rank) {
   const scratch_directory scratch;
@@ -234,7 +232,6 @@ TEST(watch, a_blocked_disk_is_named_by_its_rank) {
 }
 
 // ---- the slow
-// --------------------------------------------------------------------------------------
 
 constexpr std::chrono::milliseconds slow_deadline = 600ms * slowness;
 
@@ -335,7 +332,6 @@ TEST(watch, the_slow_are_not_accused) {
 }
 
 // ---- leaving
-// ---------------------------------------------------------------------------------------
 
 // A process that left its communicator may end whenever it likes.
 TEST(watch, who_left_may_end) {

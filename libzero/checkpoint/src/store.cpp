@@ -93,8 +93,7 @@ std::vector<std::string> store::state::folders() {
   std::string text;
   own.attempt([&] {
     if (!ranks.first()) return;
-    static_cast<void>(owner->entries());  // no list that is not one of this directory
-    for (const std::string& name : checkpoint::catalog(*files)) text += name + "\n";
+    for (const std::string& name : step_folders(owner->entries())) text += name + "\n";
   });
   const fault all = ranks.take(own);
   if (all.failed != 0) all.raise("[checkpoint.load] ");
@@ -135,7 +134,7 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
   s.worker = std::thread([&s, moved = std::move(act)]() mutable {
     try {
       s.publisher->write(moved, [&](const put_function& put) {
-        constexpr std::size_t part = transfer_memory::half_bytes;
+        constexpr std::size_t part = transfer_memory::part_bytes;
         for (std::size_t at = 0; at < s.copy.filled(); at += part) {
           put(s.copy.data() + at, std::min(part, s.copy.filled() - at));
         }
