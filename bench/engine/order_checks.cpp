@@ -70,6 +70,7 @@ void run_rank(collectives::communicator& ranks, int pairs, measured& out) {
   options.schedule.peak = 3e-4F;
   options.schedule.total_steps = 1000;
   options.engine.policy = partition::policy_of_stage(3);
+  options.engine.groups.resize(2);  // decayed or not
   const trainer::corpus text = trainer::read_text({trainer::default_text});
   trainer::initial_values values(options.model, options.seed);
   const auto work = optim::make_host_processor();

@@ -92,6 +92,46 @@ TEST(StoreErrors, ARankWhoseStateThrows) {
   }
 }
 
+// What ends the communicator is thrown as it is, nothing is published, and the next run clears away
+// what was left and finds the older checkpoint.
+TEST(StoreErrors, ARankThatIsLostWhileItSaves) {
+  for (const saving how : {saving::at_once, saving::background}) {
+    const auto files = std::make_shared<memory_files>();
+    save_steps(files, 3, {1});
+    const auto errors = try_ranks(
+        3,
+        [&](collectives::communicator& ranks) {
+          store_options options = with(files, 2);
+          options.how = how;
+          store to(ranks, "", options);
+          small_source state(model, ranks.rank(), 3, 2);
+          state.before = [&](std::size_t extent) {
+            if (ranks.rank() == 1 && extent == 1) ranks.abort("it was told to");
+          };
+          to.save(state, 2);
+          to.finish();
+        },
+        small_world);
+    for (const auto& error : errors) {
+      ASSERT_TRUE(error);
+      try {
+        std::rethrow_exception(error);
+      } catch (const peer_lost& e) {
+        EXPECT_EQ(e.ranks, std::vector<int>{1});
+      }
+    }
+    EXPECT_EQ(catalog(*files), std::vector<std::string>{"step-000000000001"});
+    EXPECT_EQ(files->image().folders.size(), 2U);  // the staging folder was left
+    const auto alone = collectives::make_single();
+    store after(*alone, "", with(files, 3));
+    EXPECT_EQ(files->image().folders.size(), 1U);
+    small_target into(model, 0, 1);
+    loaded out;
+    EXPECT_TRUE(after.load(into, out));
+    EXPECT_EQ(into.wrong(1), "");
+  }
+}
+
 // The proof of coverage: nothing is published of which an element is missing, or there twice.
 TEST(StoreErrors, AnElementThatNobodySavesOrTwoDo) {
   expect_second_fails<save_failed>(

@@ -168,7 +168,7 @@ TEST_F(Train, TracesEveryRank) {
   for (const json& event : trace.at("traceEvents")) {
     if (event.at("ph") != "X") continue;
     EXPECT_GE(event.at("dur").get<double>(), 0);
-    seen.emplace(event.at("pid").get<int>(), event.at("name").get<std::string>());
+    seen.emplace(event.at("pid").get<int>(), event.at("cat").get<std::string>());
   }
   for (int rank = 0; rank < 2; ++rank) {
     for (const char* name : {"forward", "backward", "gather", "reduce", "update"}) {

@@ -149,6 +149,24 @@ void add_steps(json& line, const std::vector<trainer::training_step>& steps, std
   line["tokens_per_second"] = static_cast<double>(tokens) / median;
 }
 
+// A step of rank 0 in parts that do not overlap, means over all steps: what the trainer computed;
+// the verbs' own work, updates above all; waiting for peers; fetching and spilling.
+void add_parts(json& line, const finished_run& run) {
+  const auto steps = static_cast<double>(run.steps.size());
+  const auto of = [&](phase p) { return run.seconds[static_cast<std::size_t>(p)] / steps; };
+  double all = 0;
+  for (std::size_t i = 0; i < phase_count; ++i) all += of(static_cast<phase>(i));
+  const double waiting = of(phase::exposed_communication);  // is in the others as well
+  all -= waiting;
+  const double moving = of(phase::fetch) + of(phase::spill);
+  line["seconds_of_step"] = {
+      {"compute", of(phase::compute)},
+      {"own_work", std::max(0.0, all - of(phase::compute) - waiting - moving)},
+      {"exposed_communication", waiting},
+      {"exposed_io", moving},
+      {"all", all}};
+}
+
 // What the device did of what it can do. Operations are those a step needs, whatever is computed
 // twice.
 void add_device(json& line, const finished_run& run) {
@@ -273,6 +291,7 @@ json run_line(const finished_run& run) {
   for (std::size_t i = 0; i < phase_count; ++i) {
     line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
   }
+  add_parts(line, run);
   line["schedule"] = {{"gathers", run.schedule.gathers},
                       {"prefetched", run.schedule.prefetched},
                       {"on_demand", run.schedule.on_demand},

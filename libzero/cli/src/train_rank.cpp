@@ -4,6 +4,7 @@
 #include "link_ceilings.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
+#include "timeline.hpp"
 #include "train_checkpoints.hpp"
 #include "train_files.hpp"
 #include "trainer/blas.hpp"
@@ -28,7 +29,9 @@
 namespace zero::cli {
 namespace {
 
-constexpr std::size_t trace_capacity = 1U << 18;  // events of a rank
+constexpr std::size_t trace_capacity = 1U << 18;     // events of a rank
+constexpr std::size_t timeline_capacity = 1U << 14;  // where nothing but the timeline is asked for
+constexpr std::size_t timeline_steps = 4;            // the last ones, of which it is one
 constexpr std::size_t prompt_tokens = 16;
 constexpr std::chrono::seconds longest_ending{10};  // after an error
 
@@ -149,8 +152,9 @@ class rank_run {
         ceilings_(measure_links(options, place, *work_)),
         training_(ranks_, *work_, model_for(place, work_->queue(), trainer_options_of(options)),
                   trainer_options_of(options), text, values) {
-    if (!options.trace_file.empty()) {
-      recorder_.emplace(trace_capacity);
+    const bool whole = !options.trace_file.empty();
+    if (whole || ranks_.rank() == 0) {
+      recorder_.emplace(whole ? trace_capacity : timeline_capacity);
       ranks_.set_trace(&*recorder_);
       training_.set_trace(&*recorder_);
     }
@@ -172,7 +176,7 @@ class rank_run {
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
     done_.reserve(last - std::min(first, last));
     for (std::uint64_t step = first + 1; step <= last; ++step) {
-      done_.push_back(training_.step());
+      one_step(last - step + 1);
       if (ranks_.rank() == 0) sink_(step_line(done_.back(), tokens));
       if (checkpoints_) before = save_apart(step, before);
     }
@@ -232,11 +236,12 @@ class rank_run {
     finished_run run{
         &options_, &text_,      std::move(done_), {}, training_.seconds(), optimizer.schedule(),
         {},        std::nullopt};
-    if (recorder_) {
-      ranks_.barrier().wait();  // the step has queued the first gathers of a next one
-      training_.set_trace(nullptr);
-      ranks_.set_trace(nullptr);
-      write_trace(ranks_, *recorder_, options_.trace_file);
+    ranks_.barrier().wait();  // the step has queued the first gathers of a next one
+    training_.set_trace(nullptr);
+    ranks_.set_trace(nullptr);
+    if (!options_.trace_file.empty()) {
+      write_trace(ranks_, *recorder_, optimizer.layout(), figures_.memory.measured,
+                  options_.trace_file);
     }
     run.parameters_digest = to_hex(optimizer.parameters_digest());
     run.ranks = exchange(ranks_, figures_);
@@ -249,6 +254,11 @@ class rank_run {
     }
     if (ranks_.rank() != 0) return nullptr;
     nlohmann::ordered_json line = run_line(run);
+    if (!run.steps.empty()) {
+      line["timeline"] = timeline_json(*recorder_, optimizer.layout(), traced_,
+                                       line.at("step_seconds").at("median").get<double>(),
+                                       figures_.memory.measured);
+    }
     if (options_.sample > 0) line["sample"] = sampled;
     if (checkpoints_) line["checkpoints"] = checkpoints_->report();
     return line;
@@ -260,6 +270,20 @@ class rank_run {
   }
 
  private:
+  // `left` of them, this one too. What is traced begins a step early, to know what memory the
+  // first was begun with.
+  void one_step(std::uint64_t left) {
+    if (recorder_ && options_.trace_file.empty()) {
+      recorder_->set_recording(left <= timeline_steps + 1);
+    }
+    const std::int64_t begin = trace_clock();
+    done_.push_back(training_.step());
+    const bool first = done_.size() == 1 && left > 1;
+    if (left <= timeline_steps && !first) {
+      traced_.push_back({done_.back().step, begin, trace_clock()});
+    }
+  }
+
   const train_options& options_;
   rank_place& place_;
   collectives::communicator& ranks_;
@@ -271,6 +295,7 @@ class rank_run {
   trainer::training training_;
   std::optional<train_checkpoints> checkpoints_;
   std::vector<trainer::training_step> done_;
+  std::vector<traced_step> traced_;
   rank_figures figures_;
 };
 

@@ -97,9 +97,10 @@ struct loaded {
 
 class store {
  public:
-  // Collective. Creates the directory if it is not there, takes its lock (rank 0), claims the next
-  // epoch, and clears away what saves of earlier epochs left. Throws invalid_argument where another
-  // run owns it, naming that run's host and process; io_error.
+  // Collective; `ranks` must outlive the store. Creates the directory if it is not there, takes its
+  // lock (rank 0), claims the next epoch, and clears away what saves of earlier epochs left. Throws
+  // invalid_argument where another run owns it, naming that run's host and process, and for saving
+  // in the background over `transport`, whose ranks meet only in calls of their client; io_error.
   store(collectives::communicator& ranks, const std::string& directory, store_options options = {});
   store(const store&) = delete;
   store& operator=(const store&) = delete;
