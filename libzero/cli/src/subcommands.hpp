@@ -8,6 +8,7 @@
 
 namespace zero::cli {
 
+int run_checkpoint(const arguments& given);
 int run_compare(const arguments& given);
 int run_info(const arguments& given);
 int run_launch(const arguments& given);
