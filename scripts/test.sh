@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Every test there is, in a fresh clone as well:
-#   scripts/test.sh [PART...]     parts: release, checks, asan, tsan, planted; default all, in order
+#   scripts/test.sh [PART...]     parts: release, checks, asan, tsan, fuzz, planted; default all, in order
 # release  builds everything, compiles each public header alone, runs unit, contract, process and
 #          house tests, installs the library and builds clients against it
 # checks   clang-format and clang-tidy, skipped where version 14 of them is not installed
 # asan     the CPU suite under the address and undefined-behaviour sanitizers
 # tsan     the suites whose ranks are threads (label `threads`) under the thread sanitizer
+# fuzz     a million made-up files for what reads them (scripts/fuzz.sh)
 # planted  bugs put in on purpose (tests/planted), each of which some test must notice
 # Logs lie in build/test-logs. The last line is "N passed, N failed, N skipped", counted in single
 # tests; the exit code is 0 if none failed and some passed.
@@ -13,11 +14,11 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 parts=("$@")
-[ $# -gt 0 ] || parts=(release checks asan tsan planted)
+[ $# -gt 0 ] || parts=(release checks asan tsan fuzz planted)
 for part in "${parts[@]}"; do
   case $part in
-    release | checks | asan | tsan | planted) ;;
-    *) echo "test.sh: no part '$part'; there are release, checks, asan, tsan, planted" >&2; exit 2 ;;
+    release | checks | asan | tsan | fuzz | planted) ;;
+    *) echo "test.sh: no part '$part'; there are release, checks, asan, tsan, fuzz, planted" >&2; exit 2 ;;
   esac
 done
 
@@ -117,6 +118,11 @@ part_tsan() {
   if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
   run_ctest=("${fixed_addresses[@]}" ctest)
   TSAN_OPTIONS=second_deadlock_stack=1 suite tsan -L '^threads$'
+}
+
+part_fuzz() {
+  check fuzz "$here/fuzz.sh" || true
+  sed -n 's/^fuzz: /   /p' "$logs/fuzz.log"
 }
 
 part_planted() {

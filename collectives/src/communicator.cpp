@@ -83,12 +83,14 @@ completion communicator::record(const described& what, Do go) {
   op.step = what.how.step;
   op.count = what.count;
   std::strncpy(op.name.data(), what.how.name, op.name.size() - 1);
-  is_taken_ = false;
-  place_ = log_->open(group_in_log_, sequence_++, op);
+  // A backend may split by operations of its own within the call.
+  const std::uint64_t outer = std::exchange(place_, log_->open(group_in_log_, sequence_++, op));
+  const bool outer_taken = std::exchange(is_taken_, false);
   const std::uint64_t place = place_;
   const completion done = go();  // where it throws the operation has no end
   if (!is_taken_) log_->end(place);
-  place_ = 0;
+  place_ = outer;
+  is_taken_ = outer_taken;
   return done;
 }
 

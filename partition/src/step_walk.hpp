@@ -14,7 +14,7 @@ struct unit_times {
   double fetch_up = 0;
   double gather = 0;
   double gather_again = 0;  // from secondary parameters, all but the first time
-  double reduce = 0;  // of its gradients, once
+  double reduce = 0;        // of its gradients, once
   double spill_down = 0;
   double spill_disk = 0;
 };
@@ -25,14 +25,14 @@ struct unit_times {
                                  const slot_plan& slots, int depth, int micro_batches,
                                  bool reduce_once, bool one_processor);
 
-// Seconds in which `count` things pass through stages of `each` in a pipeline.
+// Seconds in which `count` things pass through parts that take `each` in a pipeline.
 [[nodiscard]] inline double pipelined(const std::vector<double>& each, double count) {
   if (count <= 0) return 0;
   double sum = 0;
   double longest = 0;
-  for (const double stage : each) {
-    sum += stage;
-    longest = std::max(longest, stage);
+  for (const double part : each) {
+    sum += part;
+    longest = std::max(longest, part);
   }
   return sum + (count - 1) * longest;
 }

@@ -83,7 +83,7 @@ class small_source final : public source {
 
   [[nodiscard]] manifest describe() const override {
     manifest m = model_.describe(step_);
-    if (other_model) m.parameters[0].shape[0] = 8;
+    if (other_model) m.parameters[1].name = "another";
     return m;
   }
   [[nodiscard]] std::vector<shard_extent> extents() const override { return extents_; }

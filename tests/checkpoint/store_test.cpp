@@ -193,6 +193,28 @@ TEST(Store, RetentionCountsOnlyWhatVerifies) {
                                                          "step-000000000002"}));
 }
 
+// A file whose bytes are wrong is found before anything is written into the state.
+TEST(Store, NothingIsChangedBeforeAllBytesAreChecked) {
+  const auto files = std::make_shared<memory_files>();
+  save_steps(files, 2, {1, 2});
+  auto image = files->image();
+  for (auto& [folder, inside] : image.folders) {
+    inside["rank-00001-of-00002.safetensors"].back() ^= 1;
+  }
+  const auto spoiled = std::make_shared<memory_files>(image);
+  run_ranks(
+      2,
+      [&](collectives::communicator& ranks) {
+        store from(ranks, "", with(spoiled));
+        small_target into(model, ranks.rank(), 2);
+        loaded out;
+        expect_text<corrupt_data>([&] { static_cast<void>(from.load(into, out)); },
+                                  "no checkpoint can be loaded; step-000000000002: rank 0: ");
+        EXPECT_TRUE(into.untouched());
+      },
+      small_world);
+}
+
 TEST(Store, ACheckpointOfAnotherModelIsRefusedEverywhere) {
   const auto files = std::make_shared<memory_files>();
   save_steps(files, 2, {1});

@@ -51,8 +51,10 @@ class failing_files final : public checkpoint::file_calls {
   [[nodiscard]] std::uint64_t spoiled() const { return spoiled_; }
 
   long open(const std::string& name, checkpoint::opening how) override {
-    const long result = spoil([&] { return inner_->open(name, how); });
-    // Said to have failed, or not done at all: nobody will close what nobody was told of.
+    long opened = -1;
+    const long result = spoil([&] { return opened = inner_->open(name, how); });
+    // Nobody will close what nobody was told of.
+    if (opened >= 0 && result < 0) static_cast<void>(inner_->close(opened));
     return result;
   }
   // A handle that could not be closed is closed all the same.

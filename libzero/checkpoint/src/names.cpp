@@ -123,8 +123,8 @@ std::string nonce_source::next(std::uint64_t epoch) {
   hash.update(epoch);
   hash.update(count_++);
   if (seed_ == 0) {
-    std::random_device system;
-    for (int i = 0; i < 8; ++i) hash.update(static_cast<std::uint64_t>(system()));
+    std::random_device entropy;
+    for (int i = 0; i < 8; ++i) hash.update(static_cast<std::uint64_t>(entropy()));
   }
   return to_hex(hash.digest());
 }

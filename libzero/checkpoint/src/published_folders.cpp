@@ -9,10 +9,7 @@
 #include <vector>
 
 namespace zero::checkpoint {
-namespace {
-
-// Newest first.
-std::vector<std::string> folders_of(const std::vector<std::string>& names) {
+std::vector<std::string> step_folders(const std::vector<std::string>& names) {
   std::vector<std::string> folders;
   for (const std::string& name : names) {
     if (step_of(name)) folders.push_back(name);
@@ -21,10 +18,8 @@ std::vector<std::string> folders_of(const std::vector<std::string>& names) {
   return folders;
 }
 
-}  // namespace
-
 std::vector<std::string> catalog(file_calls& files) {
-  return folders_of(list_directory(files, ""));
+  return step_folders(list_directory(files, ""));
 }
 
 published_folders::published_folders(std::shared_ptr<file_calls> files,
@@ -59,7 +54,7 @@ bool published_folders::verifies(const std::string& folder) {
 }
 
 void published_folders::check_newer(std::uint64_t step) {
-  for (const std::string& folder : folders_of(owner_->entries())) {
+  for (const std::string& folder : step_folders(owner_->entries())) {
     if (*step_of(folder) < step) return;
     if (!verifies(folder)) continue;
     throw invalid_argument("[checkpoint.save] step " + std::to_string(step) +
@@ -103,7 +98,7 @@ void published_folders::withdraw(const std::string& folder) noexcept {
 void published_folders::retain(std::uint64_t step) {
   const std::string newest = step_folder(step);
   int kept = 0;
-  for (const std::string& folder : folders_of(owner_->entries())) {
+  for (const std::string& folder : step_folders(owner_->entries())) {
     const bool enough = keep_ > 0 && kept >= keep_;
     if (folder > newest || (folder < newest && enough)) {
       owner_->retire(folder);

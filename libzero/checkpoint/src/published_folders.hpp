@@ -11,8 +11,12 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace zero::checkpoint {
+
+// Of the names in a directory those that look like checkpoints, newest first.
+[[nodiscard]] std::vector<std::string> step_folders(const std::vector<std::string>& names);
 
 class published_folders {
  public:

@@ -42,62 +42,62 @@ void shard_writer::reserve(file_calls& calls) {
 void shard_writer::append(const void* bytes, std::size_t count) {
   const auto* from = static_cast<const std::uint8_t*>(bytes);
   while (count > 0) {
-    const std::size_t part = std::min(count, transfer_memory::half_bytes - filled_);
-    std::memcpy(memory_.half(half_) + filled_, from, part);
+    const std::size_t part = std::min(count, transfer_memory::part_bytes - filled_);
+    std::memcpy(memory_.part(part_) + filled_, from, part);
     from += part;
     count -= part;
     filled_ += part;
-    if (filled_ == transfer_memory::half_bytes) hand_over();
+    if (filled_ == transfer_memory::part_bytes) hand_over();
   }
 }
 
 void shard_writer::sum(std::size_t count) {
-  const std::uint8_t* const half = memory_.half(half_);
+  const std::uint8_t* const part = memory_.part(part_);
   for (std::size_t at = 0; at < count; at += chunk_bytes) {
-    const std::size_t part = std::min<std::size_t>(count - at, chunk_bytes);
-    sums_.push_back(checksum64(half + at, part, chunk_seed(id_, rank_, sums_.size())));
+    const std::size_t bytes = std::min<std::size_t>(count - at, chunk_bytes);
+    sums_.push_back(checksum64(part + at, bytes, chunk_seed(id_, rank_, sums_.size())));
   }
 }
 
+// The thread finds the next part without waiting for this one, which waits only for room.
 void shard_writer::hand_over() {
   sum(filled_);
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-  wait_idle();
+  ++part_;
+  filled_ = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    pending_ = half_;
-    place_ = given_;
+    full_ = part_;
   }
   changed_.notify_all();
-  half_ = 1 - half_;
-  given_ += filled_;
-  filled_ = 0;
+  if (part_ >= transfer_memory::parts) wait_for(part_ - transfer_memory::parts + 1);
 }
 
-void shard_writer::wait_idle() {
+void shard_writer::wait_for(std::uint64_t written) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return pending_ < 0; });
+  changed_.wait(lock, [&] { return written_ >= written || failed_; });
   if (failed_) std::rethrow_exception(failed_);
 }
 
 void shard_writer::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return pending_ >= 0 || ending_; });
-    if (pending_ < 0) return;
-    const std::uint8_t* const bytes = memory_.half(pending_);
-    const std::uint64_t place = place_;
+    changed_.wait(lock, [&] { return written_ < full_ || ending_; });
+    if (ending_) return;
+    const std::uint64_t part = written_;
     lock.unlock();
     std::exception_ptr thrown;
     try {
-      file_.write(bytes, transfer_memory::half_bytes, place);
+      file_.write(memory_.part(part), transfer_memory::part_bytes,
+                  part * transfer_memory::part_bytes);
     } catch (...) {
       thrown = std::current_exception();
     }
     lock.lock();
-    pending_ = -1;
-    if (thrown) failed_ = thrown;
+    ++written_;
+    failed_ = thrown;
     changed_.notify_all();
+    if (failed_) return;
   }
 }
 
@@ -112,17 +112,19 @@ void shard_writer::stop_thread() {
 }
 
 std::vector<std::uint64_t> shard_writer::finish() {
-  if (given_ + filled_ != bytes_) {
-    throw error("'" + file_.path() + "': " + std::to_string(given_ + filled_) +
+  const std::uint64_t given = part_ * transfer_memory::part_bytes;
+  if (given + filled_ != bytes_) {
+    throw error("'" + file_.path() + "': " + std::to_string(given + filled_) +
                 " bytes came where " + std::to_string(bytes_) + " were announced");
   }
   sum(filled_);
-  wait_idle();
+  wait_for(part_);
   stop_thread();
   if (filled_ > 0) {
+    std::uint8_t* const part = memory_.part(part_);
     const std::size_t whole = direct_ ? round_up(filled_, block_bytes) : filled_;
-    std::memset(memory_.half(half_) + filled_, 0, whole - filled_);
-    file_.write(memory_.half(half_), whole, given_);
+    std::memset(part + filled_, 0, whole - filled_);
+    file_.write(part, whole, given);
     if (whole != filled_) file_.resize(bytes_);
   }
   if (file_.size() != bytes_) {

@@ -1,6 +1,6 @@
 #pragma once
-// shard_writer: one rank's file, written front to back. What is appended is copied into one of two
-// buffers and summed there, while a thread of the writer writes the other: past the page cache
+// shard_writer: one rank's file, written front to back. What is appended is copied into one of four
+// buffers and summed there, while a thread of the writer writes the others: past the page cache
 // where that can be. Sums are taken before the bytes go anywhere, so that whatever happens to them
 // later is found.
 //
@@ -41,7 +41,7 @@ class shard_writer {
   void reserve(file_calls& calls);
   void sum(std::size_t count);
   void hand_over();
-  void wait_idle();
+  void wait_for(std::uint64_t written);
   void stop_thread();
   void run();
 
@@ -52,16 +52,15 @@ class shard_writer {
   bool direct_ = false;
   file file_;
   std::vector<std::uint64_t> sums_;
-  int half_ = 0;             // being filled
-  std::size_t filled_ = 0;   // of it
-  std::uint64_t given_ = 0;  // bytes of the file before it
+  std::uint64_t part_ = 0;  // being filled, counted from the start of the file
+  std::size_t filled_ = 0;  // of it
 
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  // Under mutex_: a half to be written (-1: none) at this place of the file, and how it went.
-  int pending_ = -1;
-  std::uint64_t place_ = 0;
+  // Under mutex_: parts that are full, and those of them that are written; how it went.
+  std::uint64_t full_ = 0;
+  std::uint64_t written_ = 0;
   bool ending_ = false;
   std::exception_ptr failed_;
 };

@@ -10,6 +10,7 @@
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/store.hpp>
 
+#include <atomic>
 #include <exception>
 #include <optional>
 #include <sstream>
@@ -41,6 +42,7 @@ struct store::state {
 
   // What is under way; its results are looked at when it has been joined.
   std::thread worker;
+  std::atomic<bool> working{false};
   std::exception_ptr failed;
 };
 
@@ -91,8 +93,7 @@ std::vector<std::string> store::state::folders() {
   std::string text;
   own.attempt([&] {
     if (!ranks.first()) return;
-    static_cast<void>(owner->entries());  // no list that is not one of this directory
-    for (const std::string& name : checkpoint::catalog(*files)) text += name + "\n";
+    for (const std::string& name : step_folders(owner->entries())) text += name + "\n";
   });
   const fault all = ranks.take(own);
   if (all.failed != 0) all.raise("[checkpoint.load] ");
@@ -129,10 +130,11 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
     feed(what, act.saved, rank, act.client,
          [&](const void* bytes, std::size_t count) { s.copy.append(bytes, count); });
   });
+  s.working = true;
   s.worker = std::thread([&s, moved = std::move(act)]() mutable {
     try {
       s.publisher->write(moved, [&](const put_function& put) {
-        constexpr std::size_t part = transfer_memory::half_bytes;
+        constexpr std::size_t part = transfer_memory::part_bytes;
         for (std::size_t at = 0; at < s.copy.filled(); at += part) {
           put(s.copy.data() + at, std::min(part, s.copy.filled() - at));
         }
@@ -141,6 +143,7 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
     } catch (...) {
       s.failed = std::current_exception();
     }
+    s.working = false;
   });
 }
 
@@ -150,6 +153,8 @@ void store::finish() {
   s.worker.join();
   if (s.failed) std::rethrow_exception(std::exchange(s.failed, nullptr));
 }
+
+bool store::is_idle() const noexcept { return !state_->working; }
 
 const published* store::newest() const noexcept {
   return state_->newest ? &*state_->newest : nullptr;

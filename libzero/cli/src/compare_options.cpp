@@ -18,8 +18,9 @@ option_set compare_option_set(compare_options& o) {
                "where state rests: none, or optimizer states, gradients and parameters in host "
                "memory or on disk, as far as a stage shards them",
                o.offloads, offload_choices()));
-  set.add(
-      text("output", "FOLDER", "where compare.json is written; made if it is not there", o.output));
+  set.add(text("output", "FOLDER",
+               "where compare.json and report.html are written; made if it is not there",
+               o.output));
   add_options(set, o.training);
   return set;
 }

@@ -86,6 +86,8 @@ struct whole_range {
                            whole_range range);
 [[nodiscard]] option whole(std::string name, std::string value, std::string meaning,
                            std::optional<int>& target, whole_range range);
+[[nodiscard]] option whole(std::string name, std::string value, std::string meaning,
+                           std::optional<std::uint64_t>& target, whole_range range);
 
 // A finite number. Bounds are included but for `above`, which is not.
 struct real_range {

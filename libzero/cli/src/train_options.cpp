@@ -272,6 +272,7 @@ void add_options(option_set& set, train_options& o) {
                 {0, 1U << 20}));
   set.add(text("json", "FILE", "write JSON lines: one a step, then the whole run", o.json_file));
   set.add(text("trace", "FILE", "write Chrome trace events of every rank", o.trace_file));
+  add_options(set, o.checkpoints);
 }
 
 option_set train_option_set(train_options& o) {
@@ -353,6 +354,7 @@ void check(const common_options& o, int ranks) {
 void check(const train_options& o, int ranks) {
   check(o.training, ranks);
   check_offload(o, ranks);
+  check(o.checkpoints);
   if (!o.tokens.empty() && !o.training.text.empty()) {
     throw invalid_argument(fmt::format("--tokens {} and --text {} exclude each other; give one",
                                        o.tokens, o.training.text.front()));

@@ -4,6 +4,7 @@
 //
 // Plain values; bound to a command line by add_options and made whole by check.
 
+#include "checkpoint_options.hpp"
 #include "option_set.hpp"
 #include "trainer/gpt_config.hpp"
 
@@ -100,6 +101,7 @@ struct train_options {
   std::string json_file;
   std::string trace_file;
   int sample = 0;  // tokens to generate at the end
+  checkpoint_options checkpoints;
 };
 
 // Every tier by its name.

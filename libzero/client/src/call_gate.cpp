@@ -24,7 +24,7 @@ zero_status call_gate::refuse_second(const char* call) noexcept {
 zero_status call_gate::record(const outcome& of) noexcept {
   zero_status status = of.status;
   if (status == ZERO_INVALID && changing_) status = ZERO_FAILURE;
-  if (status != ZERO_INVALID && first_.load() == ZERO_OK) {
+  if (status != ZERO_INVALID && !of.harmless && first_.load() == ZERO_OK) {
     try {
       first_message_ = of.message;
     } catch (...) {

@@ -1,6 +1,7 @@
 #pragma once
 // call_gate: what stands before every call of a handle. One thread is let in at a time; what a call
-// throws becomes its status; what is not the caller's own mistake poisons the handle.
+// throws becomes its status; what is not the caller's own mistake, nor harmless, poisons the
+// handle.
 //
 // Thread-safe. A callback of the client that calls the library again is a second one, too.
 

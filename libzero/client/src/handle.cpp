@@ -38,6 +38,7 @@ zero_optimizer::~zero_optimizer() {
   } catch (...) {
     // After an error nothing is done any more.
   }
+  at_work.checkpoints.reset();
   at_work.form.reset();
   at_work.engine.reset();
   ranks.in_use = false;

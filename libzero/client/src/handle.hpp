@@ -9,6 +9,7 @@
 #include "client_range.hpp"
 #include "client_streams.hpp"
 #include "granule_pool.hpp"
+#include "open_checkpoint.hpp"
 #include "ranks_handle.hpp"
 #include "segment_list.hpp"
 #include "value_staging.hpp"
@@ -33,11 +34,12 @@ struct session {
   std::unique_ptr<sharded_optimizer> engine;
   std::unique_ptr<client_form> form;
   std::unique_ptr<call_order> order;
-  std::vector<int> units;           // once each, in the order of a forward
-  std::vector<bool> trainable;      // by unit
-  std::vector<slice_place> places;  // by index in the model
-  bool updated = false;             // last_step has something to tell
-  visit_cost begins;                // of units' parameters
+  std::unique_ptr<zero_checkpoint> checkpoints;  // null: none are open
+  std::vector<int> units;                        // once each, in the order of a forward
+  std::vector<bool> trainable;                   // by unit
+  std::vector<slice_place> places;               // by index in the model
+  bool updated = false;                          // last_step has something to tell
+  visit_cost begins;                             // of units' parameters
   visit_cost ends;
   bool full = false;  // between zero_full_begin and its end
   bool full_here = false;

@@ -14,6 +14,8 @@ outcome caught() noexcept {
       throw;
     } catch (const callback_failed& e) {
       return {ZERO_CALLBACK, e.what()};
+    } catch (const harmless& e) {
+      return {static_cast<zero_status>(e.kind()), e.what(), true};
     } catch (const error& e) {
       return {static_cast<zero_status>(e.kind()), e.what()};
     } catch (const std::bad_alloc&) {

@@ -13,6 +13,13 @@ namespace zero::client {
 struct outcome {
   zero_status status = ZERO_OK;
   std::string message;
+  bool harmless = false;  // all is as it was
+};
+
+// What failed has changed nothing, on any rank, and all ranks were told.
+class harmless final : public error {
+ public:
+  using error::error;
 };
 
 // A function of the client returned something else than 0, or threw.

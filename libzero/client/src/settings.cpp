@@ -61,14 +61,28 @@ zero_group read_group(const zero_group& from, const zero_group& otherwise) {
   return settled(&config, 1).group;
 }
 
-void write_sized(const void* from, std::size_t bytes, void* to, const char* call) {
-  if (to == nullptr) throw invalid_argument(std::string("[client.") + call + "] a null pointer");
+namespace {
+
+// What the struct of a caller says of itself; at most `bytes`.
+std::size_t size_said(const void* of, std::size_t bytes, const char* call) {
+  if (of == nullptr) throw invalid_argument(std::string("[client.") + call + "] a null pointer");
   std::size_t size = 0;
-  std::memcpy(&size, to, sizeof size);
-  if (size <= sizeof size || size > bytes) {
-    throw invalid_argument(std::string("[client.") + call + "] struct_size is " +
-                           std::to_string(size) + ": set it to the struct's sizeof");
-  }
+  std::memcpy(&size, of, sizeof size);
+  if (size > sizeof size && size <= bytes) return size;
+  throw invalid_argument(std::string("[client.") + call + "] struct_size is " +
+                         std::to_string(size) + ": set it to the struct's sizeof");
+}
+
+}  // namespace
+
+void read_sized(const void* from, void* to, std::size_t bytes, const char* call) {
+  const std::size_t size = size_said(from, bytes, call);
+  std::memcpy(static_cast<std::byte*>(to) + sizeof size,
+              static_cast<const std::byte*>(from) + sizeof size, size - sizeof size);
+}
+
+void write_sized(const void* from, std::size_t bytes, void* to, const char* call) {
+  const std::size_t size = size_said(to, bytes, call);
   std::memcpy(static_cast<std::byte*>(to) + sizeof size,
               static_cast<const std::byte*>(from) + sizeof size, size - sizeof size);
 }

@@ -13,6 +13,10 @@ namespace zero::client {
 // invalid_argument where its size is of none, or a constant is out of range.
 [[nodiscard]] zero_group read_group(const zero_group& from, const zero_group& otherwise);
 
+// The caller's struct, which says its size, into one of `bytes`; what it has no room for stays.
+// Throws invalid_argument where it does not say one.
+void read_sized(const void* from, void* to, std::size_t bytes, const char* call);
+
 // Copies as much of `from` as the caller's struct, which says its size, has room for. Throws
 // invalid_argument where it does not say one.
 void write_sized(const void* from, std::size_t bytes, void* to, const char* call);

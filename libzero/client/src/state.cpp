@@ -16,11 +16,10 @@
 namespace zero::client {
 namespace {
 
-void check_state(const zero_optimizer& z, const session& s, int state, const char* call) {
+void check_state(const session& s, int state, const char* call) {
   const engine_options& o = s.engine->options();
   const int own = o.own_states >= 0 ? o.own_states : optim::state_count(o.algorithm);
   const int states = own + o.extra_states;
-  static_cast<void>(z);
   if (state == ZERO_MASTER || (state >= 0 && state < states)) return;
   throw invalid_argument(std::string("[client.") + call + "] state " + std::to_string(state) +
                          " of " + std::to_string(states));
@@ -178,7 +177,7 @@ zero_status zero_swap(zero_optimizer* z, int32_t state) {
   return enter_ordered(z, "swap", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("swap");
     if (state == ZERO_MASTER) throw zero::invalid_argument("[client.swap] state -1");
-    zero::client::check_state(own, s, state, "swap");
+    zero::client::check_state(s, state, "swap");
     own.gate.changes();
     zero::client::agree(own.reach(), own.staging, "swap with state " + std::to_string(state));
     s.engine->swap_with_state(state);
@@ -191,7 +190,7 @@ zero_status zero_read_state(zero_optimizer* z, const char* name, int32_t slice, 
   return enter_ordered(z, "read_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("read_state");
     const auto place = zero::client::place_of(own, s, name, slice, "read_state");
-    zero::client::check_state(own, s, state, "read_state");
+    zero::client::check_state(s, state, "read_state");
     if (where != ZERO_ON_ALL && where != ZERO_ON_RANK_0) {
       throw zero::invalid_argument("[client.read_state] " + std::to_string(where) +
                                    " is neither ZERO_ON_ALL nor ZERO_ON_RANK_0");
@@ -214,7 +213,7 @@ zero_status zero_write_state(zero_optimizer* z, const char* name, int32_t slice,
   return enter_ordered(z, "write_state", nullptr, [&](zero_optimizer& own, session& s) {
     s.order->may_change_weights("write_state");
     const auto place = zero::client::place_of(own, s, name, slice, "write_state");
-    zero::client::check_state(own, s, state, "write_state");
+    zero::client::check_state(s, state, "write_state");
     if (values == nullptr) throw zero::invalid_argument("[client.write_state] a null pointer");
     zero::client::write_state(own, s, place, state, values);
   });

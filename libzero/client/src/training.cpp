@@ -88,7 +88,7 @@ void begin_micro_batch(zero_optimizer& z, session& s, int index, int count) {
   s.form->begin_micro_batch(pass::train);
 }
 
-void begin_forward(zero_optimizer& z, session& s, int unit) {
+void begin_forward(session& s, int unit) {
   s.order->may_begin_forward(unit);
   // The next forward of an evaluation, unless others are in use: then a unit comes twice in one.
   const bool idle = std::none_of(s.units.begin(), s.units.end(),
@@ -99,7 +99,6 @@ void begin_forward(zero_optimizer& z, session& s, int unit) {
   }
   if (!s.order->whole(unit)) make_whole(s, unit);
   s.order->forward_begun(unit);
-  static_cast<void>(z);
 }
 
 void end_forward(zero_optimizer& z, session& s, int unit) {
@@ -201,7 +200,7 @@ zero_status zero_evaluate(zero_optimizer* z) {
 
 zero_status zero_forward_begin(zero_optimizer* z, int32_t unit, void* stream) {
   return enter_work(z, "forward_begin", [&](zero_optimizer& own, session& s) {
-    zero::client::begin_forward(own, s, unit);
+    zero::client::begin_forward(s, unit);
     own.streams.depart(stream);
   });
 }

@@ -243,6 +243,7 @@ std::vector<std::string> sharded_optimizer::notes() const {
 
 void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
   state_->trace = recorder;
+  state_->trace_slots();
   try {
     state_->wait_all();
     state_->groups.set_trace(recorder);

@@ -213,6 +213,7 @@ class optimizer {
   }
 
  private:
+  friend class checkpoint_directory;
   optimizer(const zero_config& how, zero_ranks* among) {
     zero_optimizer* z = nullptr;
     zero_message why{};

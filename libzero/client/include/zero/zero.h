@@ -32,6 +32,7 @@
  * built in; what it failed with is told by a later call.
  */
 
+#include <zero/checkpoint.h>
 #include <zero/config.h>
 #include <zero/ranks.h>
 #include <zero/state.h>

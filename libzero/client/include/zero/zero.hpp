@@ -16,6 +16,7 @@
  *     }
  */
 
+#include <zero/checkpoint.hpp>
 #include <zero/client_error.hpp>
 #include <zero/config.hpp>
 #include <zero/optimizer.hpp>
