@@ -42,6 +42,7 @@ config defaults_of_a_training() {
   c.learning_rate = usual.learning_rate;
   c.group.beta2 = 0.95F;
   c.stable_addresses = 0;
+  c.deadline_seconds = usual.deadline;
   c.dtype = -1;
   return c;
 }
@@ -138,6 +139,7 @@ void take_memory(const config& c, train_options& o) {
   t.resident_bytes = c.resident_bytes;
   t.device = c.device >= 0 ? compute_device::cuda : compute_device::cpu;
   t.deadline = c.deadline_seconds;
+  t.failure_folder = c.failure_folder;
   t.gradient_dtype =
       c.gradient_dtype == ZERO_FP32 ? gradient_storage::fp32 : gradient_storage::same;
   if (c.dtype >= 0) t.dtype = value_of(dtypes, c.dtype);
