@@ -20,6 +20,9 @@ namespace zero::collectives {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+// Who sees a field of a new entry sees the stamp that says so.
+constexpr auto release = std::memory_order_release;
+constexpr auto acquire = std::memory_order_acquire;
 constexpr std::size_t name_bytes = sizeof(operation::name);
 
 // A JSON string. What is no ASCII is left to be what it was: names and reasons are UTF-8 or nearly.
@@ -86,24 +89,23 @@ std::uint64_t operation_log::open(std::uint32_t group, std::uint64_t sequence,
   const std::uint64_t place = next_.fetch_add(1, relaxed);
   entry& e = *entry_at(place);
   e.stamp.store(0, relaxed);
-  std::atomic_thread_fence(std::memory_order_release);
-  e.sequence.store(sequence, relaxed);
+  e.sequence.store(sequence, release);
   e.form.store(std::uint64_t{group} << 32 | static_cast<std::uint64_t>(op.kind) << 24 |
                    static_cast<std::uint64_t>(op.in) << 16 |
                    static_cast<std::uint64_t>(op.out) << 8 | static_cast<std::uint64_t>(op.mode),
-               relaxed);
+               release);
   e.named.store(
       std::uint64_t{static_cast<std::uint32_t>(op.root)} << 32 | static_cast<std::uint32_t>(op.tag),
-      relaxed);
-  e.count.store(op.count, relaxed);
-  e.step.store(op.step, relaxed);
+      release);
+  e.count.store(op.count, release);
+  e.step.store(op.step, release);
   std::array<std::uint64_t, 4> name;
   static_assert(sizeof name == name_bytes);
   std::memcpy(name.data(), op.name.data(), sizeof name);
-  for (std::size_t i = 0; i < name.size(); ++i) e.name[i].store(name[i], relaxed);
-  e.queued.store(trace_clock(), relaxed);
-  e.begun.store(0, relaxed);
-  e.ended.store(0, relaxed);
+  for (std::size_t i = 0; i < name.size(); ++i) e.name[i].store(name[i], release);
+  e.queued.store(trace_clock(), release);
+  e.begun.store(0, release);
+  e.ended.store(0, release);
   e.stamp.store(place, std::memory_order_release);
   return place;
 }
@@ -125,29 +127,28 @@ void operation_log::end(std::uint64_t place) noexcept {
 
 std::string operation_log::line(const entry& e, std::uint64_t place) const {
   if (e.stamp.load(std::memory_order_acquire) != place) return {};
-  const std::uint64_t form = e.form.load(relaxed);
-  const std::uint64_t named = e.named.load(relaxed);
+  const std::uint64_t form = e.form.load(acquire);
+  const std::uint64_t named = e.named.load(acquire);
   const auto byte = [form](int shift) { return static_cast<unsigned char>(form >> shift & 0xff); };
   std::array<char, name_bytes + 1> name{};
   std::array<std::uint64_t, 4> words;
-  for (std::size_t i = 0; i < words.size(); ++i) words[i] = e.name[i].load(relaxed);
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = e.name[i].load(acquire);
   std::memcpy(name.data(), words.data(), name_bytes);
   const std::string parts[] = {
       member("group", groups_[form >> 32].name),
-      member("sequence", e.sequence.load(relaxed)),
+      member("sequence", e.sequence.load(acquire)),
       member("operation", std::string(name_of(static_cast<operation_kind>(byte(24))))),
       member("name", std::string(name.data())),
       member("in", std::string(zero::name_of(static_cast<dtype>(byte(16))))),
       member("out", std::string(zero::name_of(static_cast<dtype>(byte(8))))),
-      member("count", e.count.load(relaxed)),
+      member("count", e.count.load(acquire)),
       member("mode", std::string(byte(0) != 0 ? "accumulate" : "overwrite")),
       member("root", static_cast<std::int32_t>(named >> 32)),
       member("tag", static_cast<std::int32_t>(named & 0xffffffffU)),
-      member("step", e.step.load(relaxed)),
-      member("queued", e.queued.load(relaxed)),
-      member("begun", e.begun.load(relaxed)),
-      member("ended", e.ended.load(relaxed))};
-  std::atomic_thread_fence(std::memory_order_acquire);
+      member("step", e.step.load(acquire)),
+      member("queued", e.queued.load(acquire)),
+      member("begun", e.begun.load(acquire)),
+      member("ended", e.ended.load(acquire))};
   if (e.stamp.load(relaxed) != place) return {};  // replaced meanwhile
   std::string text = "  {";
   for (const std::string& part : parts) text += (&part == parts ? "" : ", ") + part;

@@ -144,7 +144,7 @@ TEST(operations, say_who_left_no_record) {
 }
 
 TEST(operations, refuse_what_is_no_record) {
-  const json right = record_of(0, 2, {{"world", 0, "barrier", 0, 1, 0, 1}});
+  const json right = record_of(0, 2, {{"world", 0, "all_gather", 5, 1, 0, 1}});
   EXPECT_NO_THROW(static_cast<void>(parse_record("f", right)));
   for (const char* missing : {"schema", "rank", "size", "clock", "error", "groups", "operations"}) {
     json wrong = right;

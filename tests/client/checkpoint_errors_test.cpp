@@ -38,46 +38,49 @@ void expect_harmless(zero_optimizer* z, zero_status status, zero_status right,
   EXPECT_EQ(zero_first_error(z), ZERO_OK);
 }
 
-TEST(client_checkpoint_misuse, is_refused_before_anything_is_changed) {
+TEST(client_checkpoint_misuse, of_open_is_refused) {
   const scratch_directory scratch;
+  const zero_checkpoint_config good = config_in(scratch.path());
+  zero_checkpoint* c = nullptr;
   with_open(config_of({}), [&](zero_optimizer* z) {
-    const zero_checkpoint_config config = config_in(scratch.path());
-    zero_checkpoint* c = nullptr;
-    expect_refused(z, zero_checkpoint_open(z, &config, &c), "zero_commit comes first");
+    expect_refused(z, zero_checkpoint_open(z, &good, &c), "zero_commit comes first");
     EXPECT_EQ(c, nullptr);
   });
-  with_clients(1, {}, [&](zero_optimizer* z, flat_model& model, int) {
-    const zero_checkpoint_config good = config_in(scratch.path());
-    zero_checkpoint* c = nullptr;
+  with_clients(1, {}, [&](zero_optimizer* z, flat_model&, int) {
     EXPECT_EQ(zero_checkpoint_open(nullptr, &good, &c), ZERO_INVALID);
     expect_refused(z, zero_checkpoint_open(z, nullptr, &c), "null pointer");
     expect_refused(z, zero_checkpoint_open(z, &good, nullptr), "null pointer");
-    zero_checkpoint_config bad = good;
-    bad.struct_size = 3;
-    expect_refused(z, zero_checkpoint_open(z, &bad, &c), "struct_size is 3");
-    bad = good;
-    bad.directory = nullptr;
-    expect_refused(z, zero_checkpoint_open(z, &bad, &c), "no directory");
-    bad = good;
-    bad.keep = -1;
-    expect_refused(z, zero_checkpoint_open(z, &bad, &c), "keep -1");
-    bad = good;
-    bad.background = 2;
-    expect_refused(z, zero_checkpoint_open(z, &bad, &c), "background");
-    bad = good;
-    bad.take_over = -1;
-    expect_refused(z, zero_checkpoint_open(z, &bad, &c), "take_over");
-    EXPECT_EQ(zero_checkpoint_config_init_sized(nullptr, 16), ZERO_INVALID);
-    EXPECT_EQ(zero_checkpoint_config_init_sized(&bad, sizeof bad + 1), ZERO_INVALID);
-    // A header that ends after the directory.
+    const auto refused = [&](const std::string& says, auto change) {
+      zero_checkpoint_config bad = good;
+      change(bad);
+      expect_refused(z, zero_checkpoint_open(z, &bad, &c), says);
+    };
+    refused("struct_size is 3", [](auto& bad) { bad.struct_size = 3; });
+    refused("no directory", [](auto& bad) { bad.directory = nullptr; });
+    refused("no directory", [](auto& bad) { bad.directory = ""; });
+    refused("keep -1", [](auto& bad) { bad.keep = -1; });
+    refused("background", [](auto& bad) { bad.background = 2; });
+    refused("take_over", [](auto& bad) { bad.take_over = -1; });
     zero_checkpoint_config older{};
+    EXPECT_EQ(zero_checkpoint_config_init_sized(nullptr, 16), ZERO_INVALID);
+    EXPECT_EQ(zero_checkpoint_config_init_sized(&older, sizeof older + 1), ZERO_INVALID);
+    // A header that ends after the directory.
     EXPECT_EQ(zero_checkpoint_config_init_sized(&older, 2 * sizeof(void*)), ZERO_OK);
     EXPECT_EQ(older.keep, 0);
     older.directory = good.directory;
     expect_ok(z, zero_checkpoint_open(z, &older, &c));
     zero_checkpoint* second = nullptr;
     expect_refused(z, zero_checkpoint_open(z, &good, &second), "zero_checkpoint_close first");
+    expect_ok(z, zero_checkpoint_close(c));
+    expect_ok(z, zero_checkpoint_open(z, &good, &second));
+    expect_ok(z, zero_checkpoint_close(second));
+  });
+}
 
+TEST(client_checkpoint_misuse, of_save_and_load_is_refused) {
+  const scratch_directory scratch;
+  with_clients(1, {}, [&](zero_optimizer* z, flat_model& model, int) {
+    zero_checkpoint* const c = open_in(z, scratch.path());
     expect_refused(z, zero_checkpoint_save(c, 1, nullptr, 1), "null pointer");
     const zero_attachment twice[] = {{"a", "x", 1}, {"a", "y", 1}};
     expect_refused(z, zero_checkpoint_save(c, 1, twice, 2), "two attachments are called 'a'");
@@ -207,12 +210,13 @@ TEST(client_checkpoint_failure, a_save_that_fails_is_told_everywhere_and_trainin
     const scratch_directory scratch;
     std::vector<std::string> texts(3);
     with_clients(3, {}, [&](zero_optimizer* z, flat_model& model, int rank) {
-      zero_checkpoint_config config = config_in(scratch / "runs");
+      const std::string directory = scratch / "runs";
+      zero_checkpoint_config config = config_in(directory);
       config.background = background ? 1 : 0;
       zero_checkpoint* c = nullptr;
       expect_ok(z, zero_checkpoint_open(z, &config, &c));
       train_step(z, model, 0);
-      if (rank == 0) std::filesystem::remove_all(scratch / "runs");
+      if (rank == 0) std::filesystem::remove_all(directory);
       double none = 0;
       expect_ok(z, zero_sum(z, &none, 1));  // the others are told
       zero_status status = zero_checkpoint_save(c, 1, nullptr, 0);

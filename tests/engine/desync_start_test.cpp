@@ -57,7 +57,7 @@ std::vector<mismatch> all_mismatches() {
       {"clipping", "clip norm", [](model&, options& o) { o.clip_norm = 0.1; }},
       {"loss scale", "initial loss scale", [](model&, options& o) { o.loss_scale.initial = 2; }},
       {"not finite", "not finite", [](model&, options& o) { o.non_finite = non_finite::apply; }},
-      {"accumulate", "accumulate", [](model&, options& o) { o.accumulate = 2; }},
+      {"accumulate", "accumulate", [](model&, options& o) { o.accumulate = 3; }},
       {"when to reduce", "reduce at boundary",
        [](model&, options& o) { o.reduction = reduce_at::boundary; }},
       {"resident bytes", "resident bytes", [](model&, options& o) { o.resident_bytes = 64; }},

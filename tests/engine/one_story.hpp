@@ -42,6 +42,7 @@ std::vector<told> tell(int size, const Body& body) {
   std::vector<told> all(static_cast<std::size_t>(size));
   const auto errors = try_ranks(size, [&](collectives::communicator& ranks) {
     told& mine = all[static_cast<std::size_t>(ranks.rank())];
+    ranks.set_deadline(std::chrono::seconds(20));
     const auto begin = std::chrono::steady_clock::now();
     try {
       body(ranks, mine);
@@ -69,6 +70,7 @@ inline constexpr seat seats[] = {{2, 0, 1}, {2, 1, 1}, {4, 0, 0}, {4, 3, 3}};
 inline engine_options plain(const char* policy = "2") {
   engine_options o;
   o.groups.resize(2);
+  o.accumulate = 2;
   o.policy = partition::policy_of_name(policy, 1);
   return o;
 }

@@ -176,8 +176,8 @@ TEST(watch, deaths_and_hangs_are_named_alike_and_in_time) {
       SCOPED_TRACE(name_of(d));
       const double seconds = expect_culprit(*ranks, d);
       const bool hangs = d.how == fate::stopped || d.how == fate::sleeps;
-      const double limit =
-          slowness * 1.0 + (hangs ? std::chrono::duration<double>(hang_deadline).count() : 0);
+      const double limit = slowness * (hangs ? 2.0 : 1.0) +
+                           (hangs ? std::chrono::duration<double>(hang_deadline).count() : 0);
       EXPECT_LT(seconds, limit);
       // Its last move may lie a little before.
       EXPECT_GE(seconds, hangs ? 0.9 * std::chrono::duration<double>(hang_deadline).count() : 0);
@@ -233,7 +233,9 @@ TEST(watch, a_blocked_disk_is_named_by_its_rank) {
 
 // ---- the slow
 
-constexpr std::chrono::milliseconds slow_deadline = 600ms * slowness;
+// Far above what a busy machine lets a process wait for its turn.
+constexpr std::chrono::milliseconds slow_deadline = 1500ms * slowness;
+constexpr int rests = 9;  // of a third of it each
 
 struct slow_run {
   int size;
@@ -248,7 +250,7 @@ std::vector<slow_run> all_slow_runs() {
   const std::pair<const char*, std::function<void(communicator&, communicator&, bool)>> ways[] = {
       {"late for every operation",
        [rest](communicator& ranks, communicator&, bool is_slow) {
-         for (int i = 0; i < 12; ++i) {
+         for (int i = 0; i < rests; ++i) {
            if (is_slow) rest();
            ranks.barrier({{}, "late", i});
          }
@@ -256,7 +258,7 @@ std::vector<slow_run> all_slow_runs() {
        }},
       {"long work of its own, saying so",
        [rest](communicator& ranks, communicator&, bool is_slow) {
-         for (int i = 0; is_slow && i < 12; ++i) {
+         for (int i = 0; is_slow && i < rests; ++i) {
            rest();
            ranks.progress();
          }
@@ -265,7 +267,7 @@ std::vector<slow_run> all_slow_runs() {
       {"long work of its own, said by another thread",
        [rest](communicator& ranks, communicator&, bool is_slow) {
          std::thread sayer([&] {
-           for (int i = 0; is_slow && i < 12; ++i) {
+           for (int i = 0; is_slow && i < rests; ++i) {
              rest();
              ranks.progress();
            }
@@ -275,7 +277,7 @@ std::vector<slow_run> all_slow_runs() {
        }},
       {"operations of another group",
        [rest](communicator& ranks, communicator& own, bool is_slow) {
-         for (int i = 0; is_slow && i < 12; ++i) {
+         for (int i = 0; is_slow && i < rests; ++i) {
            rest();
            own.barrier({{}, "own", i}).wait();
          }
@@ -287,7 +289,7 @@ std::vector<slow_run> all_slow_runs() {
            void wait(std::uint64_t) override { std::this_thread::sleep_for(slow_deadline / 3); }
            [[nodiscard]] bool ready(std::uint64_t) const noexcept override { return false; }
          } source;
-         for (int i = 0; i < 12; ++i) {
+         for (int i = 0; i < rests; ++i) {
            ranks.barrier({is_slow ? completion(source, 0) : completion(), "after", i});
          }
          ranks.barrier().wait();
@@ -325,8 +327,8 @@ TEST(watch, the_slow_are_not_accused) {
     }
     well += is_well ? 1U : 0U;
   }
-  std::printf("%zu slow runs of %.1f times the deadline: %zu went well\n", running.size(), 4.0,
-              well);
+  std::printf("%zu slow runs of %.1f times the deadline: %zu went well\n", running.size(),
+              rests / 3.0, well);
   EXPECT_EQ(well, running.size());
   EXPECT_GE(running.size() * every, 20U);
 }

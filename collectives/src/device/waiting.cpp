@@ -46,7 +46,7 @@ void device_communicator::wait_until_queued(std::uint64_t ticket) {
     }
     const steady::duration limit = patience();
     if (group_.wait_for(group_.own_caller(), over, ticket, limit)) continue;
-    if (group_.completed() > before || !group_.poison_late(ticket, limit)) continue;  // it goes on
+    if (!group_.poison_late(ticket, limit)) continue;  // slow, but it goes on
     if (group_.poisoned() == nullptr && group_.completed() == before) {
       throw peer_lost(std::string("[collectives.") + backend_ + "] no answer, and no error to read",
                       {});

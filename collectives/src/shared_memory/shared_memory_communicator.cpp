@@ -273,8 +273,7 @@ void shared_memory_communicator::wait(std::uint64_t ticket) {
     }
     const steady::duration limit = patience();
     if (group_.wait_for(group_.own_caller(), over, ticket, limit)) continue;
-    if (group_.completed() > before || !poison_late(ticket, limit))
-      continue;  // slow, but it goes on
+    if (!poison_late(ticket, limit)) continue;  // slow, but it goes on
     if (group_.poisoned() == nullptr && group_.completed() == before) {
       // A peer died while it wrote down the first error.
       throw peer_lost("[collectives] no answer, and no error to be read", {});

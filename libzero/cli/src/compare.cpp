@@ -8,6 +8,7 @@
 #include "output_folder.hpp"
 #include "progress.hpp"
 #include "rank_environment.hpp"
+#include "report_page.hpp"
 #include "say.hpp"
 #include "sharding_choice.hpp"
 #include "subcommands.hpp"
@@ -23,6 +24,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -30,6 +32,7 @@ namespace zero::cli {
 namespace {
 
 constexpr const char* file_name = "compare.json";
+constexpr const char* page_name = "report.html";
 
 struct one_run {
   training_outcome outcome;
@@ -62,7 +65,7 @@ one_run run_once(const compare_options& options, const std::string& stage, offlo
   };
   const int processes = options.training.device == compute_device::cuda ? 1 : options.ranks;
   result.outcome = run_training_processes(program, train_arguments(options, stage, offload),
-                                          processes, on_line, signals);
+                                          processes, 0, on_line, signals);
   if (result.outcome.exit_code == 0 && result.report.is_null()) {
     result.outcome = {static_cast<int>(error_class::failure),
                       fmt::format("{} ended without a report", what)};
@@ -85,6 +88,7 @@ void find_swap_folder(compare_options& options, std::set<std::string>& said) {
 // Moves what all runs have in common from the run to the head of the report.
 void add_run(json& report, json run) {
   run.erase("schema");
+  run["name"] = name_of_run(run);
   for (const char* common : {"model", "text"}) {
     if (!run.contains(common)) continue;
     report[common] = run[common];
@@ -102,7 +106,7 @@ int conclude(const json& report, const std::string& folder) {
     fmt::print("The same parameters, bit for bit, in {}; every memory prediction held.\n",
                count_of_equal(runs));
   }
-  fmt::print("{}/{}\n", folder, file_name);
+  fmt::print("{0}/{1}\n{0}/{2}\n", folder, file_name, page_name);
   std::fflush(stdout);
   for (const std::string& line : found) say(fmt::format("zero compare: {}\n", line));
   return found.empty() ? 0 : static_cast<int>(error_class::failure);
@@ -137,6 +141,13 @@ int compare(const compare_options& given, const arguments& command, const std::s
   }
   write_whole(options.output, file_name,
               report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const report_source written{options.output + "/" + file_name, report};
+  const int signal =
+      write_report({written}, options.output + "/" + page_name, "zero compare", signals);
+  if (signal != 0) {
+    say(fmt::format("zero compare: interrupted by signal {} ({})\n", signal, strsignal(signal)));
+    return 128 + signal;
+  }
   return conclude(report, options.output);
 }
 

@@ -80,6 +80,7 @@ void sharded_optimizer::state::gather(int unit) {
       ++kept.prefetched;
     }
     parameter_slots.hold(unit);
+    trace_slots();
   }
   gather_ahead();
   wait(units[static_cast<std::size_t>(unit)].gathered);
@@ -97,6 +98,7 @@ void sharded_optimizer::state::queue_gather(int unit, std::size_t slot) {
   const int before = parameter_slots.unit_in(slot);
   if (before >= 0) wait(units[static_cast<std::size_t>(before)].gathered);
   parameter_slots.place(unit, slot);
+  trace_slots();
   progress.coded = false;
   for (const std::size_t index : layout.buckets_of(unit)) {
     const bucket_storage& b = buckets[index];
@@ -180,6 +182,7 @@ void sharded_optimizer::state::wait_gathered() {
 
 void sharded_optimizer::state::forget_gathered() {
   parameter_slots.clear();
+  trace_slots();
   read_bucket = no_bucket_staged;
   for (unit_progress& unit : units) unit.secondary = false;
 }

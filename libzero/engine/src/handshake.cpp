@@ -7,6 +7,7 @@
 #include <zero/base/bytes.hpp>
 #include <zero/base/error.hpp>
 #include <zero/base/hash.hpp>
+#include <zero/base/majority.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -178,23 +179,9 @@ void handshake(collectives::communicator& ranks, const partition::layout& layout
   describe(layout, own);
   const auto digests = gather_records(ranks, prefix_digest(own, own.size()));
 
-  // The majority is the digest most ranks have; of equals, the one of the lowest rank.
-  std::size_t reference = 0;
-  std::ptrdiff_t most = 0;
-  for (std::size_t i = 0; i < digests.size(); ++i) {
-    const auto votes = std::count(digests.begin(), digests.end(), digests[i]);
-    if (votes > most) {
-      most = votes;
-      reference = i;
-    }
-  }
-  std::vector<int> minority;
-  for (std::size_t i = 0; i < digests.size(); ++i) {
-    if (digests[i] != digests[reference]) minority.push_back(static_cast<int>(i));
-  }
+  const auto [majority_rank, minority] = majority_of(digests);
   if (minority.empty()) return;
 
-  const auto majority_rank = static_cast<int>(reference);
   const std::size_t at = first_difference(ranks, own, majority_rank, minority.front());
   const std::string theirs = exchange_lines(ranks, own, at, minority.front());
   const std::string ours = exchange_lines(ranks, own, at, majority_rank);

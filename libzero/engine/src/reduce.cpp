@@ -44,6 +44,7 @@ void sharded_optimizer::state::take_gradients(int unit) {
     wait(slot_reductions[slot]);
     gradient_slots.place(unit, slot);
     gradient_slots.hold(unit);
+    trace_slots();
   }
   for (const std::size_t index : layout.buckets_of(unit)) {
     if (!buckets[index].shape->trainable) continue;
@@ -86,7 +87,10 @@ void sharded_optimizer::state::abandon(int unit) {
   if (!progress.open) return;
   progress.open = false;
   progress.zeroed = false;
-  if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) > 0) gradient_slots.drop(unit);
+  if (gradient_slots.needs_slot(unit) && gradient_slots.holds(unit) > 0) {
+    gradient_slots.drop(unit);
+    trace_slots();
+  }
 }
 
 void sharded_optimizer::state::queue_unit_reduce(int unit) {
@@ -121,6 +125,7 @@ void sharded_optimizer::state::queue_unit_reduce(int unit) {
   if (gradient_slots.needs_slot(unit)) {
     slot_reductions[gradient_slots.slot_of(unit)] = last;
     gradient_slots.drop(unit);
+    trace_slots();
   }
 }
 

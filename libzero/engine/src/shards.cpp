@@ -267,6 +267,7 @@ void sharded_optimizer::resume(const training_progress& from) {
   *s.decision_read() = decision;
   s.steps = from.updates;
   s.taken = from.steps;
+  s.step_calls = static_cast<std::int64_t>(from.steps);  // ranks that resume elsewhere are told
   if (s.options.loss_scale.dynamic) s.scale.load(from.loss_scale);
   s.last_result = {};
   s.last_result.step = s.steps;

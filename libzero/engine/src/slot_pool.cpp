@@ -67,19 +67,37 @@ std::size_t slot_pool::choose(int unit, std::size_t preferred) const noexcept {
 
 void slot_pool::place(int unit, std::size_t index) noexcept {
   const std::size_t before = slot_of(unit);
-  if (before != no_slot) slots_[before].unit = -1;
+  if (before != no_slot) {
+    count(slots_[before], false);
+    slots_[before].unit = -1;
+  }
   one_slot& s = slots_[index];
+  count(s, false);
   if (s.unit >= 0) units_[static_cast<std::size_t>(s.unit)].slot = no_slot;
   s.unit = unit;
   units_[static_cast<std::size_t>(unit)].slot = index;
+  count(s, true);
 }
 
 void slot_pool::clear() noexcept {
   for (one_slot& s : slots_) {
     if (s.holds > 0 || s.unit < 0) continue;
+    count(s, false);
     units_[static_cast<std::size_t>(s.unit)].slot = no_slot;
     s.unit = -1;
   }
+}
+
+void slot_pool::count(one_slot& s, bool used) noexcept {
+  if (s.in_use == used || s.unit < 0) return;
+  s.in_use = used;
+  in_use_ += used ? at(s.unit).bytes : 0 - at(s.unit).bytes;
+}
+
+std::uint64_t slot_pool::reserved() const noexcept {
+  std::uint64_t all = 0;
+  for (const one_slot& s : slots_) all += s.bytes;
+  return all;
 }
 
 void slot_pool::hold(int unit) {
@@ -94,12 +112,14 @@ void slot_pool::hold(int unit) {
     s.mapped = unit;
   }
   ++s.holds;
+  count(s, true);
 }
 
 void slot_pool::drop(int unit) {
   const place_of_unit& place = at(unit);
   one_slot& s = slots_[place.slot];
   if (--s.holds > 0) return;
+  count(s, false);
   s.last_used = users_.record();
   if (mappings_ != nullptr && !apart_from_host_) unmap(s);
 }

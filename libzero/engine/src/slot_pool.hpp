@@ -49,6 +49,10 @@ class slot_pool {
   void hold(int unit);
   void drop(int unit);
 
+  // Bytes of units that were placed or held, and not dropped since; and of all slots.
+  [[nodiscard]] std::uint64_t in_use() const noexcept { return in_use_; }
+  [[nodiscard]] std::uint64_t reserved() const noexcept;
+
   // The slot's own memory, for collectives.
   [[nodiscard]] std::byte* memory(std::size_t slot) const noexcept;
   // Of what users had queued when it was last dropped.
@@ -64,6 +68,7 @@ class slot_pool {
     std::uint64_t bytes = 0;
     int unit = -1;
     int holds = 0;
+    bool in_use = false;   // counted in in_use_, with its unit's bytes
     int mapped = -1;       // the unit at whose addresses the slot is seen
     completion last_used;  // of what users had queued when it was dropped
   };
@@ -77,10 +82,12 @@ class slot_pool {
   }
 
   void unmap(one_slot& s);
+  void count(one_slot& s, bool used) noexcept;  // of its present unit
 
   address_space* mappings_ = nullptr;
   stream& users_;
   bool apart_from_host_;
+  std::uint64_t in_use_ = 0;
   std::vector<one_slot> slots_;
   std::vector<place_of_unit> units_;
 };

@@ -356,8 +356,14 @@ std::int64_t sharded_optimizer::state::note(phase where, int unit, std::int64_t 
                                             std::int64_t inner) {
   const std::int64_t end = trace_clock();
   seconds[static_cast<std::size_t>(where)] += 1e-9 * static_cast<double>(end - begin - inner);
-  if (trace != nullptr) trace->record({name_of(where), lane::compute, unit, begin, end});
+  if (trace != nullptr) trace->record(trace_event{name_of(where), lane::compute, unit, begin, end});
   return end - begin;
+}
+
+void sharded_optimizer::state::trace_slots() const noexcept {
+  if (trace == nullptr) return;
+  trace->record(memory_sample{trace_clock(), parameter_slots.in_use() + gradient_slots.in_use(),
+                              parameter_slots.reserved() + gradient_slots.reserved()});
 }
 
 }  // namespace zero

@@ -117,7 +117,7 @@ struct sharded_optimizer::state : step_progress {
 
   void clip(float learning_rate);
   // What this rank is about to do is told to all, and what they are lies in votes().
-  void exchange_votes(float learning_rate);
+  void exchange_votes(float learning_rate, int tag);
   [[nodiscard]] double gradient_norm();
   void skip_next_step();
   void set_group(int group, const parameter_group& constants);
@@ -238,6 +238,7 @@ struct sharded_optimizer::state : step_progress {
   // What a verb_timer took from `begin` until now, `inner` nanoseconds of it within others; returns
   // all of it.
   std::int64_t note(phase where, int unit, std::int64_t begin, std::int64_t inner);
+  void trace_slots() const noexcept;  // what is in use of them has changed
 
  private:
   void allocate();

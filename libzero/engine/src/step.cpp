@@ -106,20 +106,36 @@ std::vector<int> sharded_optimizer::state::ranks_that(
   return found;
 }
 
+// The minority is named; of parties of one size the one with the lowest rank counts as the larger.
 std::exception_ptr sharded_optimizer::state::dissent() {
   const optim::step_vote* const all = read_votes();
-  const std::vector<int> others = ranks_that([all](const optim::step_vote& vote) {
-    return vote.learning_rate != all[0].learning_rate || vote.reductions != all[0].reductions ||
-           vote.constants != all[0].constants;
-  });
-  const optim::step_vote& other = all[plan.groups().piece_of(others.front())];
+  const auto vote_of = [&](int rank) -> const optim::step_vote& {
+    return all[plan.groups().piece_of(rank)];
+  };
+  const auto others_than = [&](int rank) {
+    const optim::step_vote& own = vote_of(rank);
+    return ranks_that([&own](const optim::step_vote& vote) {
+      return vote.learning_rate != own.learning_rate || vote.reductions != own.reductions ||
+             vote.constants != own.constants;
+    });
+  };
+  int usual = 0;
+  std::vector<int> others = others_than(usual);
+  for (int rank = 1; rank < ranks.size(); ++rank) {
+    std::vector<int> fewer = others_than(rank);
+    if (fewer.size() >= others.size()) continue;
+    others = std::move(fewer);
+    usual = rank;
+  }
+  const optim::step_vote& right = vote_of(usual);
+  const optim::step_vote& other = vote_of(others.front());
   std::string how = "learning rate " + std::to_string(other.learning_rate) + " after " +
                     std::to_string(other.reductions) + " reductions, not " +
-                    std::to_string(all[0].learning_rate) + " after " +
-                    std::to_string(all[0].reductions);
-  if (other.constants != all[0].constants) how += ", and with other constants of groups";
-  const std::string why =
-      "[engine.step] rank " + format_ranks(others) + " steps otherwise than rank 0: " + how;
+                    std::to_string(right.learning_rate) + " after " +
+                    std::to_string(right.reductions);
+  if (other.constants != right.constants) how += ", and with other constants of groups";
+  const std::string why = "[engine.step] rank " + format_ranks(others) +
+                          " steps otherwise than rank " + std::to_string(usual) + ": " + how;
   ranks.record_failure(why);
   return std::make_exception_ptr(desync(why, others));
 }

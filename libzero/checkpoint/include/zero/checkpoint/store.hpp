@@ -110,6 +110,9 @@ class store {
   void save(source& state, std::uint64_t step, const attachments& client = {});
   // Collective. Blocks until nothing is under way; throws what it failed with.
   void finish();
+  // Whether finish() would return at once on this rank. finish() itself meets nobody: who asks this
+  // after every step, and calls it then, learns soon what a save in the background came to.
+  [[nodiscard]] bool is_idle() const noexcept;
   // The newest known to be published by this store, if any.
   [[nodiscard]] const published* newest() const noexcept;
   // On rank 0: why something stays after the last save that need not; empty if nothing does.
