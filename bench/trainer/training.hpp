@@ -56,6 +56,10 @@ class training {
            std::unique_ptr<model> computing, const training_options& options, const corpus& text,
            parameter_source& values);
 
+  // The next step is number `done` + 1, on that step's text and at its learning rate, as if those
+  // before had been made here: after the optimizer's state was loaded, before the first gather.
+  void continue_after(std::uint64_t done) noexcept { steps_ = done; }
+
   // One step. Blocks until its loss and its norm are known; on a device the update may go on.
   training_step step();
 

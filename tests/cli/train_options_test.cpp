@@ -91,7 +91,8 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
                         "--init-from=i",
                         "--export=e",
                         "--sample=4",
-                        "--trace=t"};
+                        "--trace=t",
+                        "--max-restarts=3"};
   train_options first = parsed(given);
   const arguments written = train_option_set(first).to_arguments();
   EXPECT_EQ(written.size(), given.size() + 1);  // and --device=cpu
@@ -105,6 +106,22 @@ TEST(TrainOptions, ARankIsToldWhatItsStarterWas) {
   EXPECT_EQ(second.offload_gradients, offload_tier::cpu);
   EXPECT_EQ(second.offload_parameters, offload_tier::none);
   EXPECT_EQ(second.offload_ratio, 0.37);
+}
+
+TEST(TrainOptions, ARankIsToldOfItsCheckpoints) {
+  const arguments given{"--checkpoint=kept here", "--save-every=12", "--keep=0", "--resume",
+                        "--checkpoint-async",     "--max-restarts=3"};
+  train_options first = parsed(given);
+  const checkpoint_options second = parsed(train_option_set(first).to_arguments()).checkpoints;
+  EXPECT_EQ(second.directory, "kept here");
+  EXPECT_EQ(second.save_every, 12U);
+  EXPECT_EQ(second.keep, 0);
+  EXPECT_TRUE(second.resume && second.background);
+  EXPECT_EQ(second.restarts, 3);
+  EXPECT_FALSE(is_due(second, 11, 30));
+  EXPECT_TRUE(is_due(second, 24, 30));
+  EXPECT_TRUE(is_due(second, 30, 30));
+  EXPECT_FALSE(is_due(checkpoint_options{}, 30, 30));
 }
 
 TEST(TrainOptions, CompareTellsItsRanksAllButTheStage) {

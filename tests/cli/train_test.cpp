@@ -267,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(
         wrong{{"--offload-parameters", "cpu", "--ranks", "2"}, 2, {"--offload-parameters cpu"}},
         wrong{{"--offload-ratio", "1.5"}, 2, {"--offload-ratio", "'1.5'", "from 0 to 1"}},
         wrong{{"--offload-optimizer", "nvme", "--nvme-path", "@/text"}, 2, {"--nvme-path", "text"}},
-        wrong{{"--checkpoint", "@/c"}, 2, {"--checkpoint", "unknown"}},
+        wrong{{"--checkpoints", "@/c"}, 2, {"--checkpoints", "unknown"}},
         wrong{{"--ranks", "0"}, 2, {"--ranks", "'0'"}},
         wrong{{"--ranks", "5"}, 2, {"--batch 4", "5 ranks"}},
         // Nobody started these: with MPI it is alone, without MPI it cannot be helped.

@@ -10,6 +10,7 @@
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/store.hpp>
 
+#include <atomic>
 #include <exception>
 #include <optional>
 #include <sstream>
@@ -41,6 +42,7 @@ struct store::state {
 
   // What is under way; its results are looked at when it has been joined.
   std::thread worker;
+  std::atomic<bool> working{false};
   std::exception_ptr failed;
 };
 
@@ -128,6 +130,7 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
     feed(what, act.saved, rank, act.client,
          [&](const void* bytes, std::size_t count) { s.copy.append(bytes, count); });
   });
+  s.working = true;
   s.worker = std::thread([&s, moved = std::move(act)]() mutable {
     try {
       s.publisher->write(moved, [&](const put_function& put) {
@@ -140,6 +143,7 @@ void store::save(source& what, std::uint64_t step, const attachments& client) {
     } catch (...) {
       s.failed = std::current_exception();
     }
+    s.working = false;
   });
 }
 
@@ -149,6 +153,8 @@ void store::finish() {
   s.worker.join();
   if (s.failed) std::rethrow_exception(std::exchange(s.failed, nullptr));
 }
+
+bool store::is_idle() const noexcept { return !state_->working; }
 
 const published* store::newest() const noexcept {
   return state_->newest ? &*state_->newest : nullptr;

@@ -46,6 +46,21 @@ option whole_option(std::string name, std::string value, std::string meaning, Ta
           [&target]() -> arguments { return {fmt::to_string(target)}; }};
 }
 
+template <typename Number>
+option optional_whole(std::string name, std::string value, std::string meaning,
+                      std::optional<Number>& target, whole_range range) {
+  return {std::move(name),
+          std::move(value),
+          std::move(meaning),
+          arity::one,
+          [&target, range](const arguments& given) {
+            target = static_cast<Number>(parse_whole(given.front(), range));
+          },
+          [&target]() -> arguments {
+            return target ? arguments{fmt::to_string(*target)} : arguments{};
+          }};
+}
+
 }  // namespace
 
 void refuse_value(const std::string& given, const std::string& accepted) {
@@ -142,16 +157,12 @@ option whole(std::string name, std::string value, std::string meaning, int& targ
 
 option whole(std::string name, std::string value, std::string meaning, std::optional<int>& target,
              whole_range range) {
-  return {std::move(name),
-          std::move(value),
-          std::move(meaning),
-          arity::one,
-          [&target, range](const arguments& given) {
-            target = static_cast<int>(parse_whole(given.front(), range));
-          },
-          [&target]() -> arguments {
-            return target ? arguments{fmt::to_string(*target)} : arguments{};
-          }};
+  return optional_whole(std::move(name), std::move(value), std::move(meaning), target, range);
+}
+
+option whole(std::string name, std::string value, std::string meaning,
+             std::optional<std::uint64_t>& target, whole_range range) {
+  return optional_whole(std::move(name), std::move(value), std::move(meaning), target, range);
 }
 
 option real(std::string name, std::string value, std::string meaning, double& target,

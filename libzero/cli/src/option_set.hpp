@@ -42,6 +42,9 @@ class option_set {
   // given twice, or not accepted. Options that are not given keep their variable as it is.
   void parse(const arguments& given);
 
+  // The option of that name, for a set that takes some of another's. Throws std::out_of_range.
+  [[nodiscard]] const option& at(const std::string& name) const;
+
   [[nodiscard]] std::string help() const;
   // "--steps", "20", ...: every option with a value, so that parse() of another set gets the same.
   [[nodiscard]] arguments to_arguments() const;
@@ -83,6 +86,8 @@ struct whole_range {
                            whole_range range);
 [[nodiscard]] option whole(std::string name, std::string value, std::string meaning,
                            std::optional<int>& target, whole_range range);
+[[nodiscard]] option whole(std::string name, std::string value, std::string meaning,
+                           std::optional<std::uint64_t>& target, whole_range range);
 
 // A finite number. Bounds are included but for `above`, which is not.
 struct real_range {

@@ -34,18 +34,19 @@ progress::~progress() {
 }
 
 void progress::show(std::uint64_t step, double loss, clock::time_point now) {
-  if (step == 1) {
+  if (first_step_ == 0) {
     first_ = now;
     shown_ = now;
-    fmt::print(to_, "{}{}: {} steps{}", is_terminal_ ? "\r\x1b[K" : "", what_, steps_,
-               is_terminal_ ? "" : "\n");
+    first_step_ = step;
+    fmt::print(to_, "{}{}: {}{} steps{}", is_terminal_ ? "\r\x1b[K" : "", what_,
+               step == 1 ? "" : fmt::format("step {} of ", step), steps_, is_terminal_ ? "" : "\n");
     std::fflush(to_);
     return;
   }
   if (now - shown_ < (is_terminal_ ? between_updates : between_lines)) return;
   shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - first_).count();
-  const double rate = static_cast<double>(step - 1) / std::max(elapsed, 1e-9);
+  const double rate = static_cast<double>(step - first_step_) / std::max(elapsed, 1e-9);
   const double left = static_cast<double>(steps_ - std::min(step, steps_)) / rate;
   fmt::print(to_, "{}{}: step {} of {}, loss {:.4f}, {:.3g} steps/s, {} left{}",
              is_terminal_ ? "\r\x1b[K" : "", what_, step, steps_, loss, rate, format_duration(left),

@@ -22,7 +22,7 @@ class progress {
   // Leaves an empty line on a terminal.
   ~progress();
 
-  // Step `step`, from 1, is done.
+  // Step `step`, from 1, is done: the first that is shown, or one after it.
   void show(std::uint64_t step, double loss, clock::time_point now = clock::now());
 
  private:
@@ -30,7 +30,8 @@ class progress {
   std::uint64_t steps_;
   std::FILE* to_;
   bool is_terminal_;
-  clock::time_point first_;  // when the first step was done; the start-up before it is no rate
+  std::uint64_t first_step_ = 0;  // that was shown; 0: none
+  clock::time_point first_;       // when it was done; the start-up before it is no rate
   clock::time_point shown_;
 };
 

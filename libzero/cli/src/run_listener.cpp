@@ -87,35 +87,74 @@ void print_summary(const json& run) {
 
 run_listener::run_listener(const train_options& options, int ranks)
     : options_(options),
-      progress_(
-          std::make_unique<progress>(fmt::format("{}, {} rank{}", describe_policy(options.stage),
-                                                 ranks, ranks == 1 ? "" : "s"),
-                                     options.training.steps, stderr)) {
+      what_(fmt::format("{}, {} rank{}", describe_policy(options.stage), ranks,
+                        ranks == 1 ? "" : "s")),
+      progress_(std::make_unique<progress>(what_, options.training.steps, stderr)) {
   check_file("--json", options.json_file, writing::in_place);
   check_file("--export", options.export_file, writing::replace);
   check_file("--trace", options.trace_file, writing::replace);
   check_apart(options);
+  if (options.checkpoints.directory.empty()) return;
+  try {
+    check_writable(options.checkpoints.directory);
+  } catch (const invalid_argument& e) {
+    throw invalid_argument(fmt::format("--checkpoint: {}", e.what()));
+  }
 }
 
 void run_listener::take(const json& line) {
-  if (line.at("schema") == "zero.note/1") {
-    say(fmt::format("zero train: {}\n", line.at("note").get<std::string>()));
+  const auto schema = line.at("schema").get<std::string>();
+  if (schema == "zero.note/1") {
+    tell(line.at("note").get<std::string>());
     return;
   }
   write(line);
-  if (line.at("schema") == "zero.step/1") {
-    const json& loss = line.at("loss");
-    progress_->show(line.at("step").get<std::uint64_t>(),
-                    loss.is_number() ? loss.get<double>() : NAN);
-  } else {
+  if (schema == "zero.step/1") {
+    show(line);
+  } else if (schema == "zero.resume/1") {
+    tell(fmt::format("goes on from {}", line.at("name").get<std::string>()));
+  } else if (schema == "zero.checkpoint_failed/1") {
+    tell(fmt::format("no checkpoint of step {}: {}; training goes on",
+                     line.at("step").get<std::uint64_t>(), line.at("message").get<std::string>()));
+  } else if (schema == "zero.run/1") {
+    has_run_ = true;
     stop_progress();
     print_summary(line);
   }
 }
 
+// A progress line that stands on the terminal gives way.
+void run_listener::tell(const std::string& what) {
+  stop_progress();
+  say(fmt::format("zero train: {}\n", what));
+}
+
+void run_listener::show(const json& step) {
+  if (!progress_) progress_ = std::make_unique<progress>(what_, options_.training.steps, stderr);
+  const json& loss = step.at("loss");
+  progress_->show(step.at("step").get<std::uint64_t>(),
+                  loss.is_number() ? loss.get<double>() : NAN);
+}
+
+// The report of a run that goes on is continued, on a line of its own whatever the one before left.
+void run_listener::open_file() {
+  const std::string& path = options_.json_file;
+  std::error_code failure;
+  const bool goes_on =
+      options_.checkpoints.resume && std::filesystem::is_regular_file(path, failure);
+  bool torn = false;
+  if (goes_on) {
+    std::ifstream before(path, std::ios::binary);
+    before.seekg(-1, std::ios::end);
+    torn = before && before.get() != '\n';
+  }
+  file_.open(path, goes_on ? std::ios::app : std::ios::trunc);
+  if (torn) file_ << '\n';
+}
+
 void run_listener::write(const json& line) {
   if (options_.json_file.empty()) return;
-  if (!file_.is_open()) file_.open(options_.json_file, std::ios::trunc);
+  if (!file_.is_open()) open_file();
   file_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" << std::flush;
   if (!file_) throw io_error("write", options_.json_file, errno);
 }

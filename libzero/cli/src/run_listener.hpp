@@ -21,10 +21,17 @@ class run_listener {
   void take(const nlohmann::ordered_json& line);
   // Ends the progress line. Call before anything else is printed; take() does at the last line.
   void stop_progress() noexcept { progress_.reset(); }
+  // Whether the run has told its end.
+  [[nodiscard]] bool has_run() const noexcept { return has_run_; }
 
  private:
   void write(const nlohmann::ordered_json& line);
+  void open_file();
+  void tell(const std::string& what);
+  void show(const nlohmann::ordered_json& step);
   const train_options& options_;
+  std::string what_;  // is run, for the progress
+  bool has_run_ = false;
   std::unique_ptr<progress> progress_;
   std::ofstream file_;
 };

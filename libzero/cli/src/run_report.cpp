@@ -63,7 +63,8 @@ json offload_json(std::size_t rank, const rank_figures& own, std::uint64_t steps
             {"disk_written", planned.disk_written}}}};
 }
 
-void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64_t steps) {
+void add_figures(json& line, const std::vector<rank_figures>& ranks, std::uint64_t done) {
+  const std::uint64_t steps = std::max<std::uint64_t>(done, 1);  // of none nothing was moved
   const auto a_step = [steps](std::uint64_t all) { return (all + steps / 2) / steps; };
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     const rank_figures& own = ranks[rank];
@@ -101,9 +102,12 @@ void add_wear(json& line, const finished_run& run) {
   constexpr double seconds_of_day = 86400.0;
   std::uint64_t written = 0;
   for (const rank_figures& own : run.ranks) written += own.tiers.disk_written;
-  written /= run.steps.size();
-  const auto median = line.at("step_seconds").at("median").get<double>();
-  const double a_day = static_cast<double>(written) * seconds_of_day / median;
+  double a_day = 0;
+  if (!run.steps.empty()) {
+    written /= run.steps.size();
+    a_day = static_cast<double>(written) * seconds_of_day /
+            line.at("step_seconds").at("median").get<double>();
+  }
   const std::uint64_t endurance = run.options->training.nvme_endurance;
   line["disk_wear"] = {
       {"written_per_step", written},
@@ -133,6 +137,11 @@ void add_steps(json& line, const std::vector<trainer::training_step>& steps, std
   }
   line["skipped_steps"] = skipped;
   std::sort(seconds.begin(), seconds.end());
+  if (seconds.empty()) {  // all of them were done before
+    line["step_seconds"] = {{"median", nullptr}, {"min", nullptr}, {"max", nullptr}};
+    line["tokens_per_second"] = nullptr;
+    return;
+  }
   const std::size_t middle = seconds.size() / 2;
   const double median =
       seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
@@ -161,7 +170,7 @@ void add_parts(json& line, const finished_run& run) {
 // What the device did of what it can do. Operations are those a step needs, whatever is computed
 // twice.
 void add_device(json& line, const finished_run& run) {
-  if (!run.device) return;
+  if (!run.device || run.steps.empty()) return;
   const common_options& o = run.options->training;
   const trainer::gpt_config model = chosen_model(o);
   const double operations = trainer::operations_of_step(model, o.batch, sequence_of(o, model));
@@ -278,7 +287,7 @@ json run_line(const finished_run& run) {
   add_wear(line, run);
   double seconds = 0;
   for (const trainer::training_step& step : run.steps) seconds += step.seconds;
-  line["links"] = links_json(run.ranks, run.steps.size(), seconds);
+  line["links"] = run.steps.empty() ? json() : links_json(run.ranks, run.steps.size(), seconds);
   for (std::size_t i = 0; i < phase_count; ++i) {
     line["seconds_by_phase"][name_of(static_cast<phase>(i))] = run.seconds[i];
   }

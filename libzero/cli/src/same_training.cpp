@@ -7,38 +7,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
 #include <vector>
 
 namespace zero::cli {
 namespace {
 
-struct item {
-  const char* option;
-  std::string value;
-};
-
-std::vector<item> items_of(const common_options& o, const std::string& text,
-                           const std::string& values) {
-  const trainer::gpt_config model = chosen_model(o);
-  return {{"--model", fmt::format("{} {} {} {} {}", model.vocabulary, model.layers, model.channels,
-                                  model.heads, model.context)},
-          {"--text", text},
-          {"--init-from", values},
-          {"--steps", fmt::format("{}", o.steps)},
-          {"--batch", fmt::format("{}", o.batch)},
-          {"--sequence", fmt::format("{}", sequence_of(o, model))},
-          {"--accumulate", fmt::format("{}", o.accumulate)},
-          {"--seed", fmt::format("{}", o.seed)},
-          {"--learning-rate", fmt::format("{}", o.learning_rate)},
-          {"--schedule", fmt::format("{}", static_cast<int>(o.schedule))},
-          {"--warmup-steps", fmt::format("{}", warmup_steps_of(o))},
-          {"--final-learning-rate-fraction", fmt::format("{}", o.final_learning_rate_fraction)}};
-}
-
-digest128 digest_of(const item& i) {
+digest128 digest_of(const std::string& value) {
   hash128 hash;
-  hash.update(i.value);
+  hash.update(value);
   return hash.digest();
 }
 
@@ -58,14 +34,31 @@ std::vector<int> minority_of(const std::vector<digest128>& all) {
 
 }  // namespace
 
-void expect_same_training(collectives::communicator& ranks, const common_options& o,
-                          const std::string& text, const std::string& values) {
+training_items items_of(const common_options& o, const std::string& text,
+                        const std::string& values) {
+  const trainer::gpt_config model = chosen_model(o);
+  return {{"--model", fmt::format("{} {} {} {} {}", model.vocabulary, model.layers, model.channels,
+                                  model.heads, model.context)},
+          {"--text", text},
+          {"--init-from", values},
+          {"--steps", fmt::format("{}", o.steps)},
+          {"--batch", fmt::format("{}", o.batch)},
+          {"--sequence", fmt::format("{}", sequence_of(o, model))},
+          {"--accumulate", fmt::format("{}", o.accumulate)},
+          {"--seed", fmt::format("{}", o.seed)},
+          {"--learning-rate", fmt::format("{}", o.learning_rate)},
+          {"--schedule", fmt::format("{}", static_cast<int>(o.schedule))},
+          {"--warmup-steps", fmt::format("{}", warmup_steps_of(o))},
+          {"--final-learning-rate-fraction", fmt::format("{}", o.final_learning_rate_fraction)}};
+}
+
+void expect_same_training(collectives::communicator& ranks, const training_items& items) {
   if (ranks.size() == 1) return;
   collectives::call how;
   how.name = "same training";
   std::vector<digest128> all(static_cast<std::size_t>(ranks.size()));
-  for (const item& each : items_of(o, text, values)) {
-    const digest128 own = digest_of(each);
+  for (const auto& [option, value] : items) {
+    const digest128 own = digest_of(value);
     ranks
         .all_gather({own.data(), own.size(), dtype::byte},
                     {all.data(), all.size() * own.size(), dtype::byte}, how)
@@ -73,7 +66,7 @@ void expect_same_training(collectives::communicator& ranks, const common_options
     const std::vector<int> others = minority_of(all);
     if (others.empty()) continue;
     throw desync(fmt::format("{} is not the same on all ranks: rank {} differ{} from the others",
-                             each.option, format_ranks(others), others.size() == 1 ? "s" : ""),
+                             option, format_ranks(others), others.size() == 1 ? "s" : ""),
                  others);
   }
 }

@@ -7,12 +7,19 @@
 #include <zero/collectives/communicator.hpp>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace zero::cli {
 
-// Collective; blocks. `text` and `values` stand for what is trained on and what it begins with.
-// Throws desync that names the first option that differs and the ranks in the minority.
-void expect_same_training(collectives::communicator& ranks, const common_options& o,
-                          const std::string& text, const std::string& values);
+// Options and what they were given, in words. `text` and `values` stand for what is trained on and
+// what it begins with.
+using training_items = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] training_items items_of(const common_options& o, const std::string& text,
+                                      const std::string& values);
+
+// Collective; blocks. Throws desync that names the first option that differs and the ranks in the
+// minority.
+void expect_same_training(collectives::communicator& ranks, const training_items& items);
 
 }  // namespace zero::cli

@@ -8,10 +8,12 @@
 
 namespace zero::cli {
 
+int run_checkpoint(const arguments& given);
 int run_compare(const arguments& given);
 int run_info(const arguments& given);
 int run_launch(const arguments& given);
 int run_operations(const arguments& given);
+int run_plan(const arguments& given);
 int run_report(const arguments& given);
 int run_train(const arguments& given);
 

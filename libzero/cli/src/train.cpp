@@ -1,14 +1,17 @@
 // zero train: the reference trainer, on ranks of its own or of whoever started it.
 
+#include "config_file.hpp"
 #include "device_ranks.hpp"
 #include "rank_environment.hpp"
 #include "rank_variables.hpp"
+#include "restarts.hpp"
 #include "result_channel.hpp"
 #include "run_listener.hpp"
 #include "say.hpp"
 #include "sharding_choice.hpp"
 #include "subcommands.hpp"
 #include "tier_choice.hpp"
+#include "train_checkpoints.hpp"
 #include "train_rank.hpp"
 #include "trainer/blas.hpp"
 #include "training_processes.hpp"
@@ -104,15 +107,37 @@ int train_there(const train_options& options, int ranks) {
   const bool on_device = options.training.device == compute_device::cuda;
   if (!on_device) of_rank.ranks.reset();
   of_rank.json_file.clear();  // written here
-  arguments given = train_option_set(of_rank).to_arguments();
-  given.insert(given.begin(), "train");
+  of_rank.checkpoints.restarts = 0;
   signal_watch signals;
-  const training_outcome outcome = run_training_processes(
-      this_program(), given, on_device ? 1 : ranks,
-      [&listener](const json& line) { listener.take(line); }, signals);
-  listener.stop_progress();
-  if (outcome.exit_code != 0) say(fmt::format("zero train: {}\n", outcome.message));
-  return outcome.exit_code;
+  const auto live = [&](int restart) {
+    // A later life goes on from where the earlier ones came to.
+    if (restart > 0) of_rank.checkpoints.resume = !of_rank.checkpoints.directory.empty();
+    arguments given = train_option_set(of_rank).to_arguments();
+    given.insert(given.begin(), "train");
+    const training_outcome outcome = run_training_processes(
+        this_program(), given, on_device ? 1 : ranks, restart,
+        [&listener](const json& line) { listener.take(line); }, signals);
+    listener.stop_progress();
+    return life{outcome.exit_code, outcome.message, outcome.interrupted, listener.has_run(),
+                outcome.all_ended};
+  };
+  const life last = run_lives("zero train", options.checkpoints.restarts, signals, live);
+  if (last.exit_code != 0) {
+    say(fmt::format("zero train: {}\n", last.why));
+    if (!options.checkpoints.directory.empty()) clear_unfinished(options.checkpoints.directory);
+  }
+  return last.exit_code;
+}
+
+// Only who starts ranks can start them again; whoever was started again goes on.
+void settle_restarts(train_options& options, bool is_started) {
+  checkpoint_options& o = options.checkpoints;
+  if (is_started && o.restarts > 0) {
+    throw invalid_argument(fmt::format(
+        "--max-restarts {} is for ranks that zero train starts itself; give it to their launcher",
+        o.restarts));
+  }
+  if (!o.directory.empty() && restart_from_environment() > 0) o.resume = true;
 }
 
 int train_as(const arguments& given, const std::optional<rank_identity>& identity,
@@ -124,6 +149,14 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
     return 0;
   }
   set.parse(given);
+  if (!options.config.empty()) {
+    // What it says comes first, so that what is given counts.
+    const int world = identity ? identity->who.size : options.ranks.value_or(1);
+    options = read_config(options.config, world);
+    set.parse(given);
+    options.config.clear();
+  }
+  settle_restarts(options, identity.has_value());
   require_device(options.training);
   const bool all_ranks = is_all_ranks(options, identity, starter.has_value());
   if (!all_ranks && identity && options.ranks && *options.ranks != identity->who.size) {
@@ -139,7 +172,11 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
   if (!identity) check_swap_space(options, ranks);
   const bool speaks = !starter && (!identity || identity->who.rank == 0);
   if (speaks && !chosen.empty()) say(fmt::format("zero train: {}\n", chosen));
-  if (!identity && ranks > 1) return train_there(options, ranks);
+  // Ranks that may fall while something of theirs is unfinished are watched by a process that is
+  // none.
+  const bool watched = ranks > 1 || !options.checkpoints.directory.empty();
+  if (!identity && (watched || options.checkpoints.restarts > 0))
+    return train_there(options, ranks);
   return train_here(options, identity, starter);
 }
 

@@ -260,6 +260,10 @@ void add_options(option_set& set, train_options& o) {
                 o.memory_budget));
   add_options(set, o.training);
   set.group("Files");
+  set.add(text("config", "FILE",
+               "options as a configuration of the library says them, such as zero plan recommends; "
+               "what is given beside it counts",
+               o.config));
   set.add(text("tokens", "FILE", "llm.c token file to train on in place of --text", o.tokens));
   set.add(text("init-from", "FILE", "start from a .safetensors or an llm.c .bin checkpoint",
                o.init_from));
@@ -268,6 +272,7 @@ void add_options(option_set& set, train_options& o) {
                 {0, 1U << 20}));
   set.add(text("json", "FILE", "write JSON lines: one a step, then the whole run", o.json_file));
   set.add(text("trace", "FILE", "write Chrome trace events of every rank", o.trace_file));
+  add_options(set, o.checkpoints);
 }
 
 option_set train_option_set(train_options& o) {
@@ -349,6 +354,7 @@ void check(const common_options& o, int ranks) {
 void check(const train_options& o, int ranks) {
   check(o.training, ranks);
   check_offload(o, ranks);
+  check(o.checkpoints);
   if (!o.tokens.empty() && !o.training.text.empty()) {
     throw invalid_argument(fmt::format("--tokens {} and --text {} exclude each other; give one",
                                        o.tokens, o.training.text.front()));

@@ -4,6 +4,7 @@
 //
 // Plain values; bound to a command line by add_options and made whole by check.
 
+#include "checkpoint_options.hpp"
 #include "option_set.hpp"
 #include "trainer/gpt_config.hpp"
 
@@ -93,12 +94,14 @@ struct train_options {
   std::optional<std::uint64_t> memory_budget;  // bytes a rank
   // How large and how many cells and bounces are, to hold the budget; no option.
   std::optional<partition::tiering> settled;
-  std::string tokens;  // files; empty: none
+  std::string config;  // files; empty: none
+  std::string tokens;
   std::string init_from;
   std::string export_file;
   std::string json_file;
   std::string trace_file;
   int sample = 0;  // tokens to generate at the end
+  checkpoint_options checkpoints;
 };
 
 // Every tier by its name.

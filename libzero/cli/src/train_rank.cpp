@@ -5,6 +5,7 @@
 #include "run_report.hpp"
 #include "same_training.hpp"
 #include "timeline.hpp"
+#include "train_checkpoints.hpp"
 #include "train_files.hpp"
 #include "trainer/blas.hpp"
 #include "trainer/cuda/make_model.hpp"
@@ -123,45 +124,90 @@ std::vector<std::int32_t> sample(trainer::training& training, const trainer::cor
   return training.sample(std::move(tokens), o.sample, o.training.seed);
 }
 
+// What was queued and moved so far.
+struct counts {
+  collectives::traffic traffic;
+  tier_report tiers;
+};
+
+counts counts_of(const sharded_optimizer& optimizer) {
+  return {optimizer.traffic(), optimizer.tiers()};
+}
+
+counts without(const counts& later, const counts& earlier) {
+  return {difference(later.traffic, earlier.traffic), difference(later.tiers, earlier.tiers)};
+}
+
 // One rank's training, once everything it needs has been read.
 class rank_run {
  public:
   rank_run(const train_options& options, rank_place& place, const trainer::corpus& text,
-           trainer::parameter_source& values)
+           trainer::parameter_source& values, const training_items& items, const result_sink& sink)
       : options_(options),
         place_(place),
         ranks_(*place.ranks),
         text_(text),
+        sink_(sink),
         work_(processor_of(place)),
         ceilings_(measure_links(options, place, *work_)),
         training_(ranks_, *work_, model_for(place, work_->queue(), trainer_options_of(options)),
                   trainer_options_of(options), text, values) {
     const bool whole = !options.trace_file.empty();
-    if (!whole && ranks_.rank() != 0) return;
-    recorder_.emplace(whole ? trace_capacity : timeline_capacity);
-    ranks_.set_trace(&*recorder_);
-    training_.set_trace(&*recorder_);
+    if (whole || ranks_.rank() == 0) {
+      recorder_.emplace(whole ? trace_capacity : timeline_capacity);
+      ranks_.set_trace(&*recorder_);
+      training_.set_trace(&*recorder_);
+    }
+    if (!options.checkpoints.directory.empty()) {
+      checkpoints_.emplace(options, ranks_, training_, items, sink);
+    }
   }
 
-  void steps(const result_sink& sink) {
-    // Its first gathers are queued now, as every step queues those of the next: so the steps below
+  void steps() {
+    const std::uint64_t first = checkpoints_ ? checkpoints_->resume() : 0;
+    const std::uint64_t last = options_.training.steps;
+    // The first gathers are queued now, as every step queues those of the next: so the steps below
     // say what steps say.
-    training_.optimizer().begin_micro_batch();
-    const collectives::traffic before = training_.optimizer().traffic();
-    const tier_report moved_before = training_.optimizer().tiers();
+    if (first < last) training_.optimizer().begin_micro_batch();
+    counts before = counts_of(training_.optimizer());
+    tell_beginning(first, last);
     const auto sequence =
         static_cast<std::uint64_t>(sequence_of(options_.training, chosen_model(options_.training)));
     const std::uint64_t tokens = sequence * static_cast<std::uint64_t>(options_.training.batch);
-    if (ranks_.rank() == 0) {
-      for (const std::string& note : training_.optimizer().notes()) sink(note_line(note));
+    done_.reserve(last - std::min(first, last));
+    for (std::uint64_t step = first + 1; step <= last; ++step) {
+      one_step(last - step + 1);
+      if (ranks_.rank() == 0) sink_(step_line(done_.back(), tokens));
+      if (checkpoints_) before = save_apart(step, before);
     }
-    done_.reserve(options_.training.steps);
-    for (std::uint64_t i = 0; i < options_.training.steps; ++i) {
-      one_step(options_.training.steps - i);
-      if (ranks_.rank() == 0) sink(step_line(done_.back(), tokens));
+    if (checkpoints_) checkpoints_->finish();
+    take_figures(before);
+  }
+
+  void tell_beginning(std::uint64_t first, std::uint64_t last) {
+    if (ranks_.rank() != 0) return;
+    for (const std::string& note : training_.optimizer().notes()) sink_(note_line(note));
+    if (first >= last) {
+      sink_(note_line(fmt::format("all of --steps {} are done: nothing is left to train", last)));
     }
-    figures_.traffic = difference(training_.optimizer().traffic(), before);
-    figures_.tiers = difference(training_.optimizer().tiers(), moved_before);
+  }
+
+  // What a checkpoint moves is left out of what steps moved: `before` and that, as if it had been
+  // there at the start.
+  counts save_apart(std::uint64_t step, const counts& before) {
+    if (!is_due(options_.checkpoints, step, options_.training.steps)) {
+      checkpoints_->after(step);
+      return before;
+    }
+    const counts of_steps = without(counts_of(training_.optimizer()), before);
+    checkpoints_->after(step);
+    return without(counts_of(training_.optimizer()), of_steps);
+  }
+
+  void take_figures(const counts& before) {
+    const counts moved = without(counts_of(training_.optimizer()), before);
+    figures_.traffic = moved.traffic;
+    figures_.tiers = moved.tiers;
     figures_.ceilings = ceilings_;
     figures_.planned_tiers = training_.planned_tier_traffic();
     figures_.planned = training_.planned_communication();
@@ -208,11 +254,19 @@ class rank_run {
     }
     if (ranks_.rank() != 0) return nullptr;
     nlohmann::ordered_json line = run_line(run);
-    line["timeline"] =
-        timeline_json(*recorder_, optimizer.layout(), traced_,
-                      line.at("step_seconds").at("median").get<double>(), figures_.memory.measured);
+    if (!run.steps.empty()) {
+      line["timeline"] = timeline_json(*recorder_, optimizer.layout(), traced_,
+                                       line.at("step_seconds").at("median").get<double>(),
+                                       figures_.memory.measured);
+    }
     if (options_.sample > 0) line["sample"] = sampled;
+    if (checkpoints_) line["checkpoints"] = checkpoints_->report();
     return line;
+  }
+
+  // Throws where the run's last state is in no checkpoint though one was asked for.
+  void expect_saved() const {
+    if (checkpoints_) checkpoints_->expect_last_saved();
   }
 
  private:
@@ -234,10 +288,12 @@ class rank_run {
   rank_place& place_;
   collectives::communicator& ranks_;
   const trainer::corpus& text_;
+  const result_sink& sink_;
   std::optional<trace_recorder> recorder_;
   std::unique_ptr<optim::processor> work_;
   link_ceilings ceilings_;  // measured before anything else takes memory
   trainer::training training_;
+  std::optional<train_checkpoints> checkpoints_;
   std::vector<trainer::training_step> done_;
   std::vector<traced_step> traced_;
   rank_figures figures_;
@@ -259,9 +315,10 @@ void run_training_rank(const train_options& options, rank_place place, const res
     const trainer::gpt_config model = chosen_model(options.training);
     text.emplace(read_corpus(options, model));
     const auto values = open_values(options, model);
-    expect_same_training(ranks, options.training, text->digest(), options.init_from);
-    run.emplace(options, place, *text, *values);
-    run->steps(sink);
+    const training_items items = items_of(options.training, text->digest(), options.init_from);
+    expect_same_training(ranks, items);
+    run.emplace(options, place, *text, *values, items, sink);
+    run->steps();
     const nlohmann::ordered_json line = run->conclude();
     // Nobody leaves while another still reads its memory.
     ranks.barrier().wait();
@@ -273,6 +330,7 @@ void run_training_rank(const train_options& options, rank_place place, const res
     ranks.abort(e.what());
     throw;
   }
+  run->expect_saved();
 }
 
 }  // namespace zero::cli

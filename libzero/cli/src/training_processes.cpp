@@ -32,7 +32,7 @@ std::string this_program() {
 }
 
 training_outcome run_training_processes(const std::string& program, const arguments& given,
-                                        int ranks, const line_function& on_line,
+                                        int ranks, int restart, const line_function& on_line,
                                         signal_watch& signals) {
   struct words {
     int rank;  // of those that are threads of a process
@@ -43,6 +43,7 @@ training_outcome run_training_processes(const std::string& program, const argume
   ranked.command = given;
   ranked.command.insert(ranked.command.begin(), program);
   ranked.ranks = ranks;
+  ranked.restart = restart;
   ranked.on_result = [&](int rank, std::string_view line) {
     const json parsed = parse_line(rank, line);
     if (parsed["schema"] == "zero.error/1") {
@@ -56,19 +57,23 @@ training_outcome run_training_processes(const std::string& program, const argume
   if (outcome.interrupted_by != 0) {
     return {128 + outcome.interrupted_by,
             fmt::format("interrupted by signal {} ({})", outcome.interrupted_by,
-                        strsignal(outcome.interrupted_by))};
+                        strsignal(outcome.interrupted_by)),
+            true, outcome.all_ended};
   }
   if (!outcome.failure) return {};
   const rank_failure& failure = *outcome.failure;
   if (failure.signal != 0) {
-    return {static_cast<int>(error_class::peer_lost), failure.describe()};
+    return {static_cast<int>(error_class::peer_lost), failure.describe(), false, outcome.all_ended};
   }
-  if (last_words.count(failure.rank) == 0) return {failure.exit_code, failure.describe()};
+  if (last_words.count(failure.rank) == 0) {
+    return {failure.exit_code, failure.describe(), false, outcome.all_ended};
+  }
   const words& last = last_words[failure.rank];
   // What is wrong with the input is so on every rank.
   const bool of_all = failure.exit_code == static_cast<int>(error_class::usage);
   return {failure.exit_code,
-          of_all ? last.message : fmt::format("rank {}: {}", last.rank, last.message)};
+          of_all ? last.message : fmt::format("rank {}: {}", last.rank, last.message), false,
+          outcome.all_ended};
 }
 
 }  // namespace zero::cli

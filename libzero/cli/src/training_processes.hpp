@@ -22,13 +22,16 @@ struct training_outcome {
   int exit_code = 0;    // as the contract has it: 3 for a rank that was killed, 128 + signal for
                         // an interruption, else that of the rank that failed first
   std::string message;  // one line, unless exit_code is 0
+  bool interrupted = false;
+  bool all_ended = true;  // false: a process of it could not be killed
 };
 
-// Runs `program` with `given` as its arguments on `ranks` ranks and blocks until all have ended.
+// Runs `program` with `given` as its arguments on `ranks` ranks, in life `restart` of the job, and
+// blocks until all have ended.
 // Throws like run_ranks, and failure if a rank talks nonsense.
 [[nodiscard]] training_outcome run_training_processes(const std::string& program,
                                                       const arguments& given, int ranks,
-                                                      const line_function& on_line,
+                                                      int restart, const line_function& on_line,
                                                       signal_watch& signals);
 
 // The file of the program that runs now.

@@ -110,6 +110,9 @@ class store {
   void save(source& state, std::uint64_t step, const attachments& client = {});
   // Collective. Blocks until nothing is under way; throws what it failed with.
   void finish();
+  // Whether finish() would return at once on this rank. finish() itself meets nobody: who asks this
+  // after every step, and calls it then, learns soon what a save in the background came to.
+  [[nodiscard]] bool is_idle() const noexcept;
   // The newest known to be published by this store, if any.
   [[nodiscard]] const published* newest() const noexcept;
   // On rank 0: why something stays after the last save that need not; empty if nothing does.
@@ -119,8 +122,10 @@ class store {
   [[nodiscard]] std::uint64_t copy_bytes() const noexcept;
 
   // Collective. The newest checkpoint that verifies, into `state`: each rank reads what it needs.
-  // False where the directory holds none. Throws corrupt_data where there are some and none
-  // verifies, with the reason for each; then nothing of `state` was changed.
+  // False where the directory holds none. Throws corrupt_data where there are some and none can be
+  // loaded, with the reason for each; then nothing of `state` was changed, unless the text says so:
+  // files that changed, or a state that failed, after all had been checked. Throws invalid_argument
+  // where one is of another model, or of a newer version.
   [[nodiscard]] bool load(target& state, loaded& out);
 
  private:

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""System calls of saving and loading that fail under the shipped binary: strace makes them.
+
+    failing_calls_test.py ZERO [--times 2]
+
+A run of 2 ranks has published a checkpoint and goes on from it, saving more. In each trial strace
+lets one kind of call fail from its N-th time on, or just that time, in every thread. Either the run
+ends well with the bits it should have, or it says what failed with the exit code of that class; the
+checkpoint that was there verifies and holds its bits either way, and so does whatever is newer.
+Failures are counted by what strace says it did. Skipped (exit code 77) where processes may not be
+traced.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from judge import judge
+
+SAVED, STEPS = 3, 7
+# Calls and the ways in which a disk, a quota or a limit makes them fail.
+CALLS = {
+    "openat": ("EIO", "EMFILE", "ENOSPC"), "mkdirat": ("ENOSPC", "EROFS"), "fsync": ("EIO",),
+    "pwrite64": ("EIO", "ENOSPC", "EINTR"), "fallocate": ("ENOSPC", "EOPNOTSUPP"),
+    "ftruncate": ("EIO",), "renameat2": ("EIO", "ENOSPC"), "unlinkat": ("EIO",),
+    "pread64": ("EIO", "EINTR"), "getdents64": ("EIO",), "fcntl": ("EIO",),
+}
+INJECTED = re.compile(r"\b(\w+)\(.*\(INJECTED\)")
+FLOOR = 40  # failures on the checkpoint directory, over all trials
+CODES = {1, 3, 5, 6}
+
+
+def words_of(zero, scratch, directory, *more):
+    model = ["--layers", 1, "--channels", 8, "--heads", 2, "--vocabulary", 256, "--context", 8]
+    return [str(word) for word in
+            [zero, "train", "--ranks", 2, "--stage", 3, *model, "--text", scratch / "text",
+             "--steps", STEPS, "--checkpoint", directory, "--save-every", SAVED, "--keep", 0,
+             "--resume", "--deadline", 20, *more]]
+
+
+def run(words, **more):
+    return subprocess.run(words, capture_output=True, text=True, check=False, **more)
+
+
+class Campaign:
+    def __init__(self, zero, scratch):
+        self.zero = zero
+        self.scratch = scratch
+        (scratch / "text").write_text("some text to be read by whoever trains\n" * 40,
+                                      encoding="utf-8")
+        self.whole = scratch / "whole"
+        self.faults = []
+        self.delivered = collections.Counter()  # by call and errno, on the directory
+        self.outcomes = collections.Counter()
+        done = run(words_of(zero, scratch, self.whole))
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def trial(self, call, error, when):
+        name = f"{call} {error} {when}"
+        directory = self.scratch / name
+        directory.mkdir()
+        saved = f"step-{SAVED:012}"
+        shutil.copytree(self.whole / saved, directory / saved)
+        log = self.scratch / (name + ".log")
+        inject = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+        done = run(["strace", "-f", "-qq", "-y", "-o", str(log), *inject,
+                    *words_of(self.zero, self.scratch, directory)], timeout=120)
+        # Relative to a descriptor of it, or by a file in it.
+        hits = [line for line in log.read_text(errors="replace").splitlines()
+                if INJECTED.search(line) and str(directory) in line]
+        self.delivered[f"{call} {error}"] += len(hits)
+        self.outcomes[done.returncode] += 1
+        self.look_at(name, directory, done, saved)
+        print(f"{name:28} {len(hits):3} failed, exit code {done.returncode}", flush=True)
+        shutil.rmtree(directory)
+
+    def look_at(self, name, directory, done, saved):
+        if done.returncode not in CODES | {0, 2}:
+            self.faults.append(f"{name}: exit code {done.returncode}: {done.stderr}")
+        if done.returncode != 0 and not done.stderr.strip():
+            self.faults.append(f"{name}: failed without a word")
+        names = sorted(n for n in os.listdir(directory) if n.startswith("step-"))
+        if saved not in names:
+            self.faults.append(f"{name}: the checkpoint that was there is gone")
+        if done.returncode == 0 and names[-1] != f"step-{STEPS:012}":
+            self.faults.append(f"{name}: ended well at {names[-1]}")
+        for each in names:
+            verdict = judge(self.whole / each, directory / each)
+            if not verdict["equal"]:
+                self.faults.append(f"{name}: {each}: {verdict['differences']}")
+        verified = run([str(self.zero), "checkpoint", "verify", str(directory)])
+        if verified.returncode != 0:
+            self.faults.append(f"{name}: does not verify: {verified.stderr}")
+
+
+def refused():
+    """Why nothing can be traced here, or nothing."""
+    if shutil.which("strace") is None:
+        return "strace is not here"
+    done = run(["strace", "-f", "-qq", "-e", "trace=chdir", "-e", "inject=chdir:error=EIO", "-o",
+                "/dev/null", "true"])
+    return None if done.returncode == 0 else f"strace cannot trace here: {done.stderr.strip()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Lets system calls of a run fail.")
+    parser.add_argument("zero")
+    parser.add_argument("--times", type=int, default=2, help="a kind of failure, at as many times")
+    options = parser.parse_args()
+    why = refused()
+    if why:
+        print(why)
+        return 77
+    scratch = Path(tempfile.mkdtemp(prefix="zero failing calls "))
+    try:
+        campaign = Campaign(Path(options.zero).resolve(), scratch)
+        for call, errors in CALLS.items():
+            for number, error in enumerate(errors):
+                # Once, here and there; and from some time on for good.
+                once = [str(2 + number + 7 * i) for i in range(options.times)]
+                for when in (*once, f"{4 + 3 * number}+"):
+                    campaign.trial(call, error, when)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    total = sum(campaign.delivered.values())
+    print(f"{total} failures in the checkpoint directory: {dict(campaign.delivered)}")
+    print(f"exit codes: {json.dumps(campaign.outcomes)}")
+    if total < FLOOR:
+        campaign.faults.append(f"only {total} failures were delivered")
+    for fault in campaign.faults:
+        print(fault, file=sys.stderr)
+    return 1 if campaign.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
