@@ -92,8 +92,14 @@ TEST(Plan, OfAMillionRanksIsMadeAtOnce) {
   // 16 bytes each on every rank; all that is sharded is padded to 128 elements a rank.
   EXPECT_EQ(run_of(report, "0", "none").at("memory").at(0).at("state"), 16'000'000'000'000);
   const std::uint64_t shard = (1'000'000'000'000 / 1048576 + 127) / 128 * 128;
-  EXPECT_EQ(run_of(report, "3", "nvme").at("memory").at(0).at("predicted").at("disk"),
-            (shard * 16 + 4095) / 4096 * 4096);
+  // Cells of 2^17 elements: a record of 12 bytes an element, and two of 2.
+  std::uint64_t disk = 0;
+  for (std::uint64_t left = shard; left > 0;) {
+    const std::uint64_t cell = std::min<std::uint64_t>(left, 1U << 17U);
+    for (const std::uint64_t each : {12, 2, 2}) disk += (cell * each + 4095) / 4096 * 4096;
+    left -= cell;
+  }
+  EXPECT_EQ(run_of(report, "3", "nvme").at("memory").at(0).at("predicted").at("disk"), disk);
 }
 
 // 2^20 layers of a million channels are no model.
@@ -134,9 +140,9 @@ TEST(Plan, RefusesInOneLineWhatCannotBe) {
       {{"--stages", "4"}, "--stages: '4' is not accepted"},
       {{"--stages", "3,3"}, "--stages: '3,3' is not accepted"},
       {{"--offload", "tape"}, "--offload: 'tape' is not accepted"},
-      {{"--device-memory", "lots"}, "--device-memory: 'lots' is not accepted"},
+      {{"--device-memory", "lots"}, "--device-memory: 'lots' is not a size"},
       {{"--flops", "0"}, "--flops: '0' is not accepted"},
-      {{"--interconnect-bandwidth", "0"}, "--interconnect-bandwidth"},
+      {{"--interconnect-bandwidth", "0"}, "--interconnect-bandwidth 0 is not accepted"},
       {{"--dtype", "fp16", "--master", "remainder"}, "--master remainder is not accepted"},
       {{"--unknown"}, "unknown option '--unknown'"},
   };

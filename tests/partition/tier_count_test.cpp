@@ -4,7 +4,6 @@
 #include "tier_choices.hpp"
 
 #include <zero/base/error.hpp>
-#include <zero/partition/tier_traffic.hpp>
 
 #include <gtest/gtest.h>
 
@@ -46,7 +45,7 @@ class count {
     classes_hold_what_is_not_off();
     blocks_hold_the_largest();
     transients();
-    kinds_are_what_is_listed();
+    expect_same_tallies(of_, plan_);
   }
 
  private:
@@ -123,37 +122,6 @@ class count {
       }
     }
     EXPECT_EQ(next, plan_.cells().size());
-  }
-
-  // Counted one by one, and without listing them.
-  void kinds_are_what_is_listed() {
-    using kind = std::tuple<std::size_t, std::uint64_t, bool, bool>;
-    std::map<kind, std::uint64_t> listed;
-    for (const cell& k : plan_.cells()) ++listed[{k.bucket, k.count, k.down, k.master}];
-    plan_options options = c_.options();
-    options.list_cells = false;
-    const memory_plan unlisted(of_, options);
-    EXPECT_TRUE(unlisted.cells().empty());
-    for (const memory_plan* plan : {&plan_, &unlisted}) {
-      std::map<kind, std::uint64_t> told;
-      for (const cell_tally& t : plan->tallies()) {
-        told[{t.each.bucket, t.each.count, t.each.down, t.each.master}] += t.times;
-      }
-      EXPECT_EQ(told, listed);
-    }
-    for (const tier_class what :
-         {tier_class::optimizer, tier_class::gradients, tier_class::parameters}) {
-      EXPECT_TRUE(unlisted.records(what).empty());
-      EXPECT_EQ(unlisted.tier_of(what), plan_.tier_of(what));
-    }
-    EXPECT_EQ(by_place(unlisted).size(), by_place(plan_).size());
-    EXPECT_EQ(unlisted.bytes(), plan_.bytes());
-    const tier_bytes here = plan_tier_traffic(of_, plan_, c_.reductions).step();
-    const tier_bytes there = plan_tier_traffic(of_, unlisted, c_.reductions).step();
-    EXPECT_EQ(there.host_to_device, here.host_to_device);
-    EXPECT_EQ(there.device_to_host, here.device_to_host);
-    EXPECT_EQ(there.disk_read, here.disk_read);
-    EXPECT_EQ(there.disk_written, here.disk_written);
   }
 
   void as_much_is_down_as_was_asked() {

@@ -167,7 +167,7 @@ json plan_json(const finished_plan& plan) {
 std::string plan_table(const finished_plan& plan) {
   const planner_options& o = *plan.options;
   std::string text =
-      fmt::format("{}: {} parameters in {} on {} ranks, {} on a node\n", plan.model->name,
+      fmt::format("{}: {} parameters in {}; ranks: {}, {} on a node\n", plan.model->name,
                   plan.model->parameters, name_of(o.run.training.dtype), o.ranks, ranks_on_node(o));
   text += fmt::format("{:>7} {:>7}", "stage", "offload");
   for (const char* column : {"parameters", "gradients", "optimizer", "buffers", "host", "disk",

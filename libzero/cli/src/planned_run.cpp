@@ -5,6 +5,7 @@
 #include "trainer/activations.hpp"
 
 #include <zero/engine/planned_rank.hpp>
+#include <zero/engine/sharded_optimizer.hpp>
 
 #include <algorithm>
 
@@ -12,9 +13,18 @@ namespace zero::cli {
 namespace {
 
 engine_options engine_of(const train_options& options, const planned_model& model) {
-  engine_options engine = engine_options_of(options);
+  train_options any = options;  // of whatever model: its order of units is the plan's own
+  common_options& o = any.training;
+  o.model.clear();
+  o.layers = o.channels = o.heads = o.vocabulary = o.context = std::nullopt;
+  engine_options engine = engine_options_of(any);
   engine.forward_order = order_of(model);
   return engine;
+}
+
+memory_place place_of(const train_options& options) {
+  return options.training.device == compute_device::cuda ? memory_place::device
+                                                         : memory_place::host;
 }
 
 int sequence_of(const planned_model& model, const common_options& o) {
@@ -141,8 +151,7 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   run.options = options;
   run.offload = lowest_tier(options, o.ranks);
   const planned_rank rank =
-      plan_rank(model.spec, engine_of(options, model), o.ranks,
-                training.device == compute_device::cuda ? memory_place::device : memory_place::host,
+      plan_rank(model.spec, engine_of(options, model), o.ranks, place_of(options),
                 model.opaque ? units_of::sealed : units_of::model);
   take_memory(run, rank.memory);
   const int micro_batches = training.accumulate;
@@ -162,6 +171,18 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
       partition::estimate_step(rank.layout, rank.memory, times, ceilings.machine, micro_batches);
   compare(run, o, model.opaque);
   return run;
+}
+
+std::optional<planned_run> plan_within_budget(const planner_options& o, const planned_model& model,
+                                              const plan_ceilings& ceilings,
+                                              const train_options& options) {
+  if (!o.run.memory_budget || model.opaque) return std::nullopt;
+  const partition::fitted found = sharded_optimizer::fit(
+      model.spec, engine_of(options, model), o.ranks, {}, *o.run.memory_budget, place_of(options));
+  if (!found.fits) return std::nullopt;
+  train_options smaller = options;
+  smaller.settled = found.tiers;
+  return plan_run(o, model, ceilings, smaller);
 }
 
 std::vector<planned_run> plan_runs(const planner_options& o, const planned_model& model,

@@ -55,6 +55,13 @@ struct planned_run {
 [[nodiscard]] planned_run plan_run(const planner_options& o, const planned_model& model,
                                    const plan_ceilings& ceilings, const train_options& options);
 
+// The same inside --memory-budget with smaller and fewer cells under way, as `zero train` would
+// then have it; nothing where no cells are small enough.
+[[nodiscard]] std::optional<planned_run> plan_within_budget(const planner_options& o,
+                                                            const planned_model& model,
+                                                            const plan_ceilings& ceilings,
+                                                            const train_options& options);
+
 // Every stage with every offload that are asked for, in that order.
 [[nodiscard]] std::vector<planned_run> plan_runs(const planner_options& o,
                                                  const planned_model& model,

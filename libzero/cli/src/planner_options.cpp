@@ -148,11 +148,33 @@ void settle(planner_options& o) {
         o.ranks, whole_range{}.highest / static_cast<std::uint64_t>(o.ranks)));
   }
   training.batch = o.batch.value_or(static_cast<int>(each));
+  if (training.batch < o.ranks) {
+    throw invalid_argument(
+        fmt::format("--batch {} is not accepted with {} ranks; expected a sequence for each",
+                    training.batch, o.ranks));
+  }
+  if (training.shard_group && o.ranks % *training.shard_group != 0) {
+    throw invalid_argument(
+        fmt::format("--shard-group {} is not accepted with {} ranks; expected a divisor",
+                    *training.shard_group, o.ranks));
+  }
+  if (training.dtype == dtype::fp16 && training.formats.master == optim::master_format::remainder) {
+    throw invalid_argument(
+        "--master remainder is not accepted with --dtype fp16; only bf16 and 16 bits more are an "
+        "fp32 weight");
+  }
   const bool grouped = std::any_of(o.stages.begin(), o.stages.end(), [](const std::string& stage) {
     return partition::has_groups(stage);
   });
   if (!training.shard_group && grouped) training.shard_group = ranks_on_node(o);
   o.run.ranks = o.ranks;
+  const auto refuse_nothing = [](const char* name, const std::optional<std::uint64_t>& rate) {
+    if (rate.value_or(1) > 0) return;
+    throw invalid_argument(fmt::format("--{} 0 is not accepted; expected more than 0", name));
+  };
+  refuse_nothing("interconnect-bandwidth", o.interconnect_bandwidth);
+  refuse_nothing("host-bandwidth", o.host_bandwidth);
+  refuse_nothing("nvme-bandwidth", o.nvme_bandwidth);
   if (o.calibrate && o.ceilings.empty()) o.ceilings = "zero-ceilings.json";
   if (o.calibrate && o.ranks > most_started) {
     throw invalid_argument(

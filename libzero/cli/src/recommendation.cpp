@@ -5,6 +5,8 @@
 #include "tier_choice.hpp"
 
 #include <zero/base/bytes.hpp>
+#include <zero/partition/sharding_policy.hpp>
+#include <zero/partition/tiering.hpp>
 
 #include <fmt/format.h>
 
@@ -18,7 +20,18 @@ namespace {
 // Estimates no further apart are one.
 constexpr double as_fast = 1.01;
 
-std::vector<train_options> ways(const planner_options& o, bool opaque, int accumulate) {
+// Whether a share of the states goes down cell by cell, of cells that are soon told.
+bool has_shares(const planner_options& o, const planned_model& model, const std::string& stage) {
+  constexpr std::uint64_t most_cells = 1 << 16;
+  const partition::sharding_policy policy = partition::resolved(
+      partition::policy_of_name(stage, o.run.training.shard_group.value_or(o.ranks)), o.ranks);
+  const bool sharded = policy.optimizer == partition::sharded_over::world;
+  const auto ranks = static_cast<std::uint64_t>(sharded ? o.ranks : 1);
+  return model.parameters / ranks / partition::tiering{}.cell_elements <= most_cells;
+}
+
+std::vector<train_options> ways(const planner_options& o, const planned_model& model,
+                                int accumulate) {
   std::vector<train_options> result;
   for (const std::string& stage : o.stages) {
     if (!has_config(stage)) continue;
@@ -28,10 +41,11 @@ std::vector<train_options> ways(const planner_options& o, bool opaque, int accum
       way.training.accumulate = accumulate;
       offload_all(way, offload, o.ranks);
       std::vector<std::optional<double>> ratios{std::nullopt};
-      if (offload != offload_tier::none) ratios.insert(ratios.end(), {0.75, 0.5, 0.25});
+      if (offload != offload_tier::none && has_shares(o, model, stage))
+        ratios.insert(ratios.end(), {0.75, 0.5, 0.25});
       std::vector<int> ahead{o.run.training.prefetch};
       for (const int units : {0, 1, 2}) {
-        if (units != ahead.front() && !opaque) ahead.push_back(units);
+        if (units != ahead.front() && !model.opaque) ahead.push_back(units);
       }
       for (const std::optional<double>& ratio : ratios) {
         way.offload_ratio = ratio;
@@ -99,8 +113,11 @@ std::optional<recommended_run> recommend(const planner_options& o, const planned
   std::size_t fitting = 0;
   for (int accumulate = o.run.training.accumulate; fitting == 0 && accumulate <= most;
        accumulate *= 2) {
-    for (const train_options& way : ways(o, model.opaque, accumulate)) {
+    for (const train_options& way : ways(o, model, accumulate)) {
       runs.push_back(plan_run(o, model, ceilings, way));
+      if (!runs.back().fits()) {
+        if (auto smaller = plan_within_budget(o, model, ceilings, way)) runs.back() = *smaller;
+      }
       fitting += runs.back().fits() ? 1 : 0;
     }
   }
