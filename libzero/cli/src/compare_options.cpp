@@ -29,7 +29,6 @@ arguments train_arguments(const compare_options& o, const std::string& stage,
                           offload_tier offload) {
   train_options train;
   train.training = o.training;
-  if (train.training.failure_folder.empty()) train.training.failure_folder = o.output;
   train.stage = stage;
   offload_all(train, offload, o.ranks);
   if (o.training.device == compute_device::cuda) train.ranks = o.ranks;  // threads of the process
