@@ -7,6 +7,7 @@
 
 #include "operation_log.hpp"
 #include "shared_memory/desync.hpp"
+#include "trainer/blas.hpp"
 #include "trainer/corpus.hpp"
 #include "trainer/gpt.hpp"
 #include "trainer/initial_values.hpp"
@@ -64,6 +65,7 @@ double seconds_of_threads(const std::string& name) {
 }
 
 void run_rank(collectives::communicator& ranks, int pairs, measured& out) {
+  trainer::set_blas_threads(1);  // ranks are as many as cores, or more
   trainer::training_options options;
   options.model = trainer::find_gpt("gpt-11m");
   options.sequence = options.model.context;

@@ -30,7 +30,7 @@ class carver {
 
 }  // namespace
 
-activations::activations(const gpt_config& config, const gpt_options& options)
+activations::activations(const gpt_config& config, const gpt_options& options, unplaced)
     : config_(config),
       options_(checked(config, options)),
       head_chunk_(std::min(config.vocabulary, std::max(4 * config.channels, 256))),
@@ -38,11 +38,21 @@ activations::activations(const gpt_config& config, const gpt_options& options)
       blocks_(options.recompute == recomputation::block ? 1
                                                         : static_cast<std::size_t>(config.layers)) {
   floats_ = place(nullptr);
+}
+
+activations::activations(const gpt_config& config, const gpt_options& options)
+    : activations(config, options, unplaced{}) {
   block_ = pages_.allocate(floats_ * sizeof(float));
   place(static_cast<float*>(block_));
 }
 
-activations::~activations() { pages_.deallocate(block_, floats_ * sizeof(float)); }
+std::size_t activations::bytes_of(const gpt_config& config, const gpt_options& options) {
+  return activations(config, options, unplaced{}).bytes();
+}
+
+activations::~activations() {
+  if (block_ != nullptr) pages_.deallocate(block_, floats_ * sizeof(float));
+}
 
 std::size_t activations::place(float* base) {
   carver memory(base);

@@ -32,6 +32,8 @@ class activations {
  public:
   // Throws invalid_argument (numbers out of range), out_of_memory.
   activations(const gpt_config& config, const gpt_options& options);
+  // What bytes() of such an object would be; takes no memory. Throws invalid_argument likewise.
+  [[nodiscard]] static std::size_t bytes_of(const gpt_config& config, const gpt_options& options);
   ~activations();
   activations(const activations&) = delete;
   activations& operator=(const activations&) = delete;
@@ -67,6 +69,8 @@ class activations {
   float* vectors[2] = {};     // 4C each
 
  private:
+  struct unplaced {};
+  activations(const gpt_config& config, const gpt_options& options, unplaced only_counted);
   // Gives every pointer its place behind `base` (null: only counts); returns floats used.
   std::size_t place(float* base);
 

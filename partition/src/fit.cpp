@@ -57,6 +57,7 @@ std::vector<tiering> choices(const tiering& given, const sharding_policy& policy
 // What a rank holds beside optimizer states: no share of them that goes down leaves less.
 std::uint64_t beside_optimizer(const layout& of, plan_options options, const tiering& tiers) {
   options.tiers = tiers;
+  options.list_cells = false;
   const memory_plan plan(of, std::move(options));
   std::uint64_t bytes = plan.peak();
   for (const allocation& a : plan.allocations()) {
@@ -77,6 +78,7 @@ fitted fit(const layout& of, const plan_options& options, std::uint64_t budget,
   const auto settles = [&](const tiering& tiers) {
     plan_options with = options;
     with.tiers = tiers;
+    with.list_cells = false;
     const std::uint64_t bytes = memory_plan(of, std::move(with)).peak();
     const bool holds = bytes <= budget;
     if (holds || bytes < best.bytes) best = {holds, tiers, bytes};

@@ -162,6 +162,7 @@ void memory_plan::plan_slots(const layout& of) {
   const std::vector<int> backward(order.rbegin(), order.rend());
   order.insert(order.end(), backward.begin(), backward.end());
   parameter_slots_ = plan_gathers(order, parameter_bytes_, options_.prefetch);
+  parameter_slots_.forgets = options_.sealed_units;
   gradient_slots_ = plan_spans(backward, gradient_bytes_, 1);
 }
 
@@ -198,9 +199,10 @@ void memory_plan::add_optimizer(const bucket& b, std::size_t index) {
   std::uint64_t kept = 0;
   std::uint64_t blocks = 0;  // bytes of all arrays for a block of elements
   bool all = true;
-  for (const cell& c : cells_of(index)) {
-    all = all && !c.down;
-    if (!c.down) kept += array_bytes(c);
+  for (std::size_t i = 0; i < buckets_[index].tallies; ++i) {
+    const cell_tally& t = tallies_[buckets_[index].first_tally + i];
+    all = all && !t.each.down;
+    if (!t.each.down) kept += t.times * array_bytes(t.each);
   }
   for (const std::uint32_t bytes : options_.optimizer_arrays) blocks += bytes;
   if (buckets_[index].master) blocks += options_.master_array;

@@ -10,7 +10,7 @@ std::vector<std::uint64_t> gathers_by_unit(std::size_t units, const slot_plan& s
   for (int micro = 0; micro < micro_batches; ++micro) {
     for (const slot_use& use : slots.uses) {
       const auto unit = static_cast<std::size_t>(use.unit);
-      if (use.slot == no_slot || slot_of[unit] == use.slot) continue;
+      if (use.slot == no_slot || (slot_of[unit] == use.slot && !slots.forgets)) continue;
       ++gathers[unit];
       // It leaves its slot for this one, and what was here has none.
       if (slot_of[unit] != no_slot) unit_in[slot_of[unit]] = units;

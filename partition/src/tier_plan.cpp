@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace zero::partition {
 namespace {
@@ -51,7 +52,7 @@ span<const cell> memory_plan::cells_of(std::size_t bucket) const noexcept {
 }
 
 tier memory_plan::tier_of(tier_class of) const noexcept {
-  if (records(of).empty()) return tier::device;
+  if (!has_records_[static_cast<std::size_t>(of)]) return tier::device;
   switch (of) {
     case tier_class::optimizer:
       return options_.tiers.optimizer;
@@ -92,89 +93,132 @@ std::uint64_t memory_plan::array_bytes(const cell& c) const noexcept {
 
 // ---- cells ----
 
+// Bytes of the cells so far of which some may go down, and of those that do.
+struct memory_plan::share_so_far {
+  std::uint64_t seen = 0;
+  std::uint64_t down = 0;
+};
+
 void memory_plan::plan_cells(const layout& of) {
   if (options_.tiers.any() && of.options().alignment % format_block != 0) {
     throw invalid_argument("[partition.memory_plan] shards aligned to " +
                            std::to_string(of.options().alignment) +
                            " elements cannot be cut into cells");
   }
+  share_so_far share;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     buckets_[i].first_cell = cells_.size();
-    cut(of.buckets()[i], i);
+    buckets_[i].first_tally = tallies_.size();
+    cut(of.buckets()[i], i, share);
     buckets_[i].cells = cells_.size() - buckets_[i].first_cell;
+    buckets_[i].tallies = tallies_.size() - buckets_[i].first_tally;
   }
-  choose_down(of);
   number_records(of);
 }
 
-void memory_plan::cut(const bucket& b, std::size_t index) {
+void memory_plan::cut(const bucket& b, std::size_t index, share_so_far& share) {
   const bucket_plan& plan = buckets_[index];
   const sharded_over over = b.trainable ? plan.optimizer : plan.parameters;
-  const bool any_off =
-      off(plan.parameter_tier) || off(plan.gradient_tier) || (b.trainable && optimizer_goes_down());
+  const bool goes_down = b.trainable && optimizer_goes_down();
+  const bool any_off = off(plan.parameter_tier) || off(plan.gradient_tier) || goes_down;
+  const std::uint64_t all = elements(b, over);
+  // Where nothing is off, one cell across pieces.
+  const std::uint64_t piece = any_off ? b.shard : all;
+  const std::uint64_t most = any_off ? options_.tiers.cell_elements : all;
+  if (all == 0 || (!any_off && !b.trainable)) return;
   cell next;
   next.bucket = index;
-  if (!any_off) {
-    next.count = elements(b, over);
-    if (b.trainable && next.count > 0) cells_.push_back(next);
+  if (!options_.list_cells && (!goes_down || options_.tiers.optimizer_ratio >= 1)) {
+    // Cells of one size are alike.
+    const std::uint64_t pieces = all / piece;
+    for (const auto& [elements, times] :
+         {std::pair{most, pieces * (piece / most)}, std::pair{piece % most, pieces}}) {
+      next.count = elements;
+      if (elements == 0 || times == 0) continue;
+      choose_down(b, next, share);
+      count(next, times);
+    }
     return;
   }
-  const std::uint64_t end = elements(b, over);
-  while (next.begin < end) {
-    const std::uint64_t left = b.shard - next.begin % b.shard;  // in this piece
-    next.count = std::min(left, options_.tiers.cell_elements);
-    cells_.push_back(next);
+  while (next.begin < all) {
+    next.count = std::min(piece - next.begin % piece, most);
+    choose_down(b, next, share);
+    count(next, 1);
+    if (options_.list_cells) cells_.push_back(next);
     next.begin += next.count;
   }
 }
 
 // Each cell is weighed by what would rest of it below the device.
-void memory_plan::choose_down(const layout& of) {
-  std::uint64_t seen = 0;
-  std::uint64_t down = 0;
-  for (cell& c : cells_) {
-    const bucket& b = of.buckets()[c.bucket];
-    const bucket_plan& plan = buckets_[c.bucket];
-    if (!b.trainable) continue;
+void memory_plan::choose_down(const bucket& b, cell& c, share_so_far& share) const {
+  const bucket_plan& plan = buckets_[c.bucket];
+  c.down = false;
+  if (!b.trainable) return;
+  c.master = plan.master;
+  if (!optimizer_goes_down()) return;
+  // So that its gradients go down and its parameters come up, and nothing else crosses.
+  c.master = plan.master || (b.type == dtype::fp32 && !off(plan.parameter_tier));
+  const std::uint64_t bytes = array_bytes(c);
+  share.seen += bytes;
+  // down + bytes is no further from the share than down is. What has no bytes rests nowhere.
+  const double ratio = options_.tiers.optimizer_ratio;
+  c.down = bytes > 0 &&
+           (ratio >= 1 || 2.0 * static_cast<double>(share.down) + static_cast<double>(bytes) <=
+                              2.0 * ratio * static_cast<double>(share.seen));
+  if (c.down) {
+    share.down += bytes;
+  } else {
     c.master = plan.master;
-    if (!optimizer_goes_down()) continue;
-    // So that its gradients go down and its parameters come up, and nothing else crosses.
-    c.master = plan.master || (b.type == dtype::fp32 && !off(plan.parameter_tier));
-    const std::uint64_t bytes = array_bytes(c);
-    seen += bytes;
-    // down + bytes is no further from the share than down is. What has no bytes rests nowhere.
-    c.down = bytes > 0 && 2.0 * static_cast<double>(down) + static_cast<double>(bytes) <=
-                              2.0 * options_.tiers.optimizer_ratio * static_cast<double>(seen);
-    if (c.down) {
-      down += bytes;
-    } else {
-      c.master = plan.master;
-    }
   }
 }
 
+void memory_plan::count(const cell& c, std::uint64_t times) {
+  for (std::size_t i = buckets_[c.bucket].first_tally; i < tallies_.size(); ++i) {
+    const cell& each = tallies_[i].each;
+    if (each.count != c.count || each.down != c.down) continue;
+    tallies_[i].times += times;
+    return;
+  }
+  cell each = c;
+  each.begin = 0;
+  tallies_.push_back({each, times});
+}
+
+// 0 where the cell has no record of that class.
+std::uint64_t memory_plan::record_bytes(tier_class what, const layout& of,
+                                        const cell& c) const noexcept {
+  const bucket_plan& plan = buckets_[c.bucket];
+  switch (what) {
+    case tier_class::optimizer:
+      return c.down ? array_bytes(c) : 0;
+    case tier_class::gradients:
+      return off(plan.gradient_tier) ? c.count * size_of(plan.reduced_type) : 0;
+    case tier_class::parameters:
+      return off(plan.parameter_tier) ? c.count * size_of(of.buckets()[c.bucket].type) : 0;
+  }
+  return 0;
+}
+
 void memory_plan::number_records(const layout& of) {
-  const auto records = [&](tier_class of_class) -> std::vector<std::uint64_t>& {
-    return records_[static_cast<std::size_t>(of_class)];
-  };
+  for (std::size_t i = 0; i < tier_class_count; ++i) {
+    has_records_[i] = std::any_of(tallies_.begin(), tallies_.end(), [&](const cell_tally& t) {
+      return record_bytes(static_cast<tier_class>(i), of, t.each) > 0;
+    });
+  }
   std::uint64_t at = 0;
   for (cell& c : cells_) {
-    const bucket& b = of.buckets()[c.bucket];
-    const bucket_plan& plan = buckets_[c.bucket];
     if (c.begin == 0) at = 0;
-    if (c.down) {
-      c.optimizer_record = add_record(records(tier_class::optimizer), array_bytes(c));
-    } else if (b.trainable) {
+    if (!c.down && of.buckets()[c.bucket].trainable) {
       c.at = at;
       at += array_bytes(c);
     }
-    if (off(plan.gradient_tier)) {
-      c.gradient_record =
-          add_record(records(tier_class::gradients), c.count * size_of(plan.reduced_type));
-    }
-    if (off(plan.parameter_tier)) {
-      c.parameter_record = add_record(records(tier_class::parameters), c.count * size_of(b.type));
-    }
+    const auto number = [&](tier_class what) {
+      const std::uint64_t bytes = record_bytes(what, of, c);
+      return bytes == 0 ? no_record : add_record(records_[static_cast<std::size_t>(what)], bytes);
+    };
+    c.optimizer_record = number(tier_class::optimizer);
+    c.gradient_record = number(tier_class::gradients);
+    c.parameter_record = number(tier_class::parameters);
   }
 }
 
@@ -189,7 +233,8 @@ void memory_plan::plan_blocks(const layout& of) {
   const auto grow = [](cell_block::part& part, std::uint64_t bytes) {
     part.bytes = std::max(part.bytes, bytes);
   };
-  for (const cell& c : cells_) {
+  for (const cell_tally& t : tallies_) {
+    const cell& c = t.each;
     const bucket& b = of.buckets()[c.bucket];
     const bucket_plan& plan = buckets_[c.bucket];
     if (!b.trainable) continue;  // is not worked on
@@ -214,7 +259,8 @@ void memory_plan::plan_blocks(const layout& of) {
 // Of one bounce: a record of a disk, or what is added to a record of any tier.
 std::uint64_t memory_plan::bounce_bytes(const layout& of) const noexcept {
   std::uint64_t most = 0;
-  for (const cell& c : cells_) {
+  for (const cell_tally& t : tallies_) {
+    const cell& c = t.each;
     const bucket_plan& plan = buckets_[c.bucket];
     if (plan.gradient_tier == tier::disk) {
       most = std::max(most, c.count * size_of(plan.reduced_type));
@@ -252,9 +298,12 @@ void memory_plan::plan_tiers(const layout& of) {
   add(purpose::bounce, 0, memory_account::host,
       static_cast<std::uint64_t>(options_.tiers.bounces) * bounce_bytes(of));
   for (std::size_t i = 0; i < tier_class_count; ++i) {
-    const tier rests = tier_of(static_cast<tier_class>(i));
+    const auto what = static_cast<tier_class>(i);
+    const tier rests = tier_of(what);
     std::uint64_t total = 0;
-    for (const std::uint64_t bytes : records_[i]) total += round_up(bytes, tier_alignment(rests));
+    for (const cell_tally& t : tallies_) {
+      total += t.times * round_up(record_bytes(what, of, t.each), tier_alignment(rests));
+    }
     add(purpose::tier_records, i, rests == tier::disk ? memory_account::disk : memory_account::host,
         total);
   }

@@ -98,6 +98,13 @@ class counter {
   tier_traffic_plan& into_;
 };
 
+void add(tier_bytes& sum, const tier_bytes& each, std::uint64_t times) {
+  sum.host_to_device += times * each.host_to_device;
+  sum.device_to_host += times * each.device_to_host;
+  sum.disk_read += times * each.disk_read;
+  sum.disk_written += times * each.disk_written;
+}
+
 }  // namespace
 
 tier_bytes& tier_bytes::operator+=(const tier_bytes& other) noexcept {
@@ -126,13 +133,18 @@ tier_traffic_plan plan_tier_traffic(const layout& of, const memory_plan& plan, i
       gathers_by_unit(of.model().units.size(), plan.parameter_slots(), micro_batches);
   const auto reductions =
       plan.options().keep_gradients ? 1 : static_cast<std::uint64_t>(micro_batches);
-  counter count(of, plan, result);
-  for (const cell& c : plan.cells()) {
-    const bucket& b = of.buckets()[c.bucket];
-    count.gathers(c, gathers[static_cast<std::size_t>(b.unit)]);
-    if (!b.trainable) continue;
-    count.reductions(c, reductions);
-    count.update(c);
+  for (const cell_tally& t : plan.tallies()) {
+    const bucket& b = of.buckets()[t.each.bucket];
+    tier_traffic_plan one;
+    counter count(of, plan, one);
+    count.gathers(t.each, gathers[static_cast<std::size_t>(b.unit)]);
+    if (b.trainable) {
+      count.reductions(t.each, reductions);
+      count.update(t.each);
+    }
+    add(result.gathers, one.gathers, t.times);
+    add(result.gradients, one.gradients, t.times);
+    add(result.updates, one.updates, t.times);
   }
   return result;
 }

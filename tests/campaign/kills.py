@@ -91,7 +91,7 @@ def sum_up(lines, kills):
     for phase in PHASES:
         print(f"{phase:12} {by_phase[phase]:>6}")
         floor = FLOOR_CLEARING if phase == "clearing" else FLOOR
-        if by_phase[phase] < floor * kills:
+        if by_phase[phase] < int(floor * kills):
             complaints.append(f"only {by_phase[phase]} kills in {phase}")
     random_ones = sum(line["chosen"] == "random" for line in killed)
     twice = sum(line["recovering"] and line["again"] for line in killed)
@@ -110,7 +110,7 @@ def sum_up(lines, kills):
         complaints.append(f"only {len(killed)} kills of {kills}")
     for what, count, floor in (("at random", random_ones, FLOOR_RANDOM),
                                ("during recovery", twice, FLOOR_TWICE), ("of all", whole, FLOOR)):
-        if count < floor * kills:
+        if count < int(floor * kills):
             complaints.append(f"only {count} kills {what}")
     if spared > 0.15 * kills:
         complaints.append(f"{spared} lives ended before they could be killed")

@@ -81,6 +81,15 @@ class stopping_files final : public file_calls {
   std::function<void()> meanwhile_;
 };
 
+// The step its manifest says, 0 where it does not verify.
+std::uint64_t read_manifest_or_none(file_calls& files, const std::string& folder) {
+  try {
+    return read_manifest(files, folder).id.step;
+  } catch (const error&) {
+    return 0;
+  }
+}
+
 store_options taking_over(std::shared_ptr<file_calls> files) {
   store_options options = with(std::move(files), 5);
   options.take_over = true;
@@ -195,6 +204,51 @@ TEST(StoreOwner, AZombieThatWakesPublishesNothing) {
   }
   EXPECT_GE(refused, 10);
   EXPECT_GE(published_before, 1);
+}
+
+// The same where a folder that does not verify has the name of the step that both come to: what the
+// zombie clears out of its way when it wakes must not be what the heir has put there.
+TEST(StoreOwner, AZombieThatWakesRemovesNothingOfItsHeir) {
+  zero::testing::directory_image damaged;
+  {
+    const auto files = std::make_shared<memory_files>();
+    save_steps(files, 1, {1, 2, 3});
+    damaged = files->image();
+    damaged.folders["step-000000000001"] = {};
+    for (const char* bad : {"step-000000000003", "step-000000000009"}) {
+      damaged.folders[bad] = damaged.folders["step-000000000002"];
+    }
+  }
+  for (int call = 0;; ++call) {
+    SCOPED_TRACE(call);
+    const auto files = std::make_shared<memory_files>(damaged);
+    const auto slow = std::make_shared<stopping_files>(files);
+    const auto alone = collectives::make_single();
+    const auto other = collectives::make_single();
+    store zombie(*alone, "", with(slow, 2));
+    slow->stop_before(call, [&] {
+      store heir(*other, "", taking_over(files));
+      for (const std::uint64_t step : {3, 9}) {
+        // The zombie may have published the first of them before.
+        if (step == 3 && read_manifest_or_none(*files, "step-000000000003") == 3) continue;
+        small_source state(model, 0, 1, step);
+        heir.save(state, step, client_at(step));
+      }
+    });
+    small_source state(model, 0, 1, 3);
+    try {
+      zombie.save(state, 3, client_at(3));
+    } catch (const error&) {  // taken over, or no newer than what the heir has saved
+    }
+    if (!slow->stopped()) break;
+    store after(*other, "", taking_over(files));
+    small_target into(model, 0, 1);
+    loaded out;
+    ASSERT_TRUE(after.load(into, out));
+    EXPECT_EQ(out.from.step, 9U);
+    EXPECT_EQ(into.wrong(9), "");
+    verify(*files, "step-000000000003");
+  }
 }
 
 // Between the zombie's last look and its rename the new owner has moved its staging folder away.

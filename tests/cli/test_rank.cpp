@@ -6,7 +6,8 @@
 //   exit_late CODE         rank 0 ends with exit code 3, rank 1 a little later with CODE
 //   die RANK SIGNAL        that rank kills itself; the others wait
 //   collective RANK SIGNAL as die, but the others wait in a collective and end with its exit class
-//   meet                   meets the others by ZERO_MEETING and works with them until that fails, then
+//   meet                   meets the others by ZERO_MEETING and works with them until that fails,
+//   then
 //                          ends with the exit class
 //   stubborn RANK CODE     as exit, and the others ignore SIGTERM
 //   orphan RANK CODE       as exit, after every rank has started a process that outlives it

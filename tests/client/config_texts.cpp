@@ -41,6 +41,7 @@ std::vector<example> every_field() {
       {"offload_ratio", "0.25", "0.25", ZERO_IS(c.optimizer_ratio == 0.25)},
       {"memory_budget", "1.5GiB", "\"1.5GiB\"", ZERO_IS(c.memory_budget == 1610612736)},
       {"nvme_path", "/a b/c", "\"/a b/c\"", ZERO_IS(c.disk_path == std::string("/a b/c"))},
+      {"failure_folder", "/f o", "\"/f o\"", ZERO_IS(c.failure_folder == std::string("/f o"))},
       {"prefetch", "0", "0", ZERO_IS(c.prefetch == 0)},
       {"addressing", "slots", "\"slots\"", ZERO_IS(c.stable_addresses == 0)},
       {"resident_bytes", "4096", "4096", ZERO_IS(c.resident_bytes == 4096)},

@@ -49,6 +49,7 @@ struct backend {
   // The host that the world must say a rank is on.
   std::function<int(int rank, int size)> host_of = [](int, int) { return 0; };
   std::string absent = {};  // why it cannot run here; empty if it can
+  std::size_t turns = 1;    // of so many differences it shows one
 };
 
 inline std::ostream& operator<<(std::ostream& out, const backend& b) { return out << b.name; }

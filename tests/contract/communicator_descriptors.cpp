@@ -75,7 +75,11 @@ void check_deviation(communicator& ranks, const deviation& what) {
 }  // namespace
 
 TEST_P(communicator_contract, what_ranks_are_about_to_do_is_compared_before_a_byte_is_used) {
+  std::size_t number = 0;
   for (const deviation& what : deviations) {
+    // Leaving a world that failed takes MPI a second: there each layout takes its turn of them.
+    if (GetParam().turns > 1 && (number++ + GetParam().name.size()) % GetParam().turns != 0)
+      continue;
     SCOPED_TRACE(what.word);
     each_world([&](communicator& ranks) {
       if (ranks.size() > 1) check_deviation(ranks, what);

@@ -7,6 +7,7 @@
 #include <zero/engine/sharded_optimizer.hpp>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -63,6 +64,53 @@ TEST(schedule, without_prefetch_only_the_turn_is_found_gathered) {
     for (const int unit : {0, 1, 2, 3, 3, 2, 1, 0}) static_cast<void>(optimizer.gather(unit));
     EXPECT_EQ(optimizer.schedule().prefetched, 1U);
   });
+}
+
+// The full buckets of a unit, those with gradients alone if `trained`; whole pages where pages are
+// mapped.
+std::uint64_t full_bytes(const sharded_optimizer& optimizer, int unit, bool trained) {
+  const partition::layout& layout = optimizer.layout();
+  const bool maps = optimizer.options().addressing == addressing::stable;
+  const auto page = maps ? static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 1;
+  std::uint64_t sum = 0;
+  for (const std::size_t index : layout.buckets_of(unit)) {
+    const partition::bucket& b = layout.buckets()[index];
+    if (b.trainable || !trained) sum += b.padded * size_of(b.type);
+  }
+  return (sum + page - 1) / page * page;
+}
+
+TEST(schedule, traces_what_is_in_use_of_its_slots) {
+  for (const addressing how : {addressing::slots, addressing::stable}) {
+    engine_options options = sharded(0);
+    options.addressing = how;
+    on_two_ranks(options, [&](sharded_optimizer& optimizer) {
+      trace_recorder recorder(1000);
+      optimizer.set_trace(&recorder);
+      const auto in_use = [&] { return recorder.samples().back().in_use; };
+      EXPECT_EQ(in_use(), 0U);
+      optimizer.begin_micro_batch();
+      for (const int unit : {0, 1, 2, 3}) {
+        const gathered_unit held = optimizer.gather(unit);
+        EXPECT_EQ(in_use(), full_bytes(optimizer, unit, false)) << unit;
+      }
+      EXPECT_EQ(in_use(), 0U);  // unit 3 is there still, and nobody uses it
+      for (const int unit : {3, 2, 1, 0}) {
+        gathered_unit held = optimizer.gather(unit);
+        const std::uint64_t parameters = in_use();
+        EXPECT_EQ(parameters, full_bytes(optimizer, unit, false)) << unit;
+        static_cast<void>(optimizer.gradients(unit));
+        EXPECT_EQ(in_use(), parameters + full_bytes(optimizer, unit, true)) << unit;
+        held.release();
+        EXPECT_EQ(in_use(), full_bytes(optimizer, unit, true)) << unit;
+        optimizer.reduce(unit);
+        EXPECT_EQ(in_use(), 0U) << unit;
+      }
+      EXPECT_GT(recorder.samples().back().reserved, 0U);
+      for (const memory_sample& s : recorder.samples()) EXPECT_LE(s.in_use, s.reserved);
+      optimizer.set_trace(nullptr);
+    });
+  }
 }
 
 TEST(schedule, another_order_is_served_and_counted) {

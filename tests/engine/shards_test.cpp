@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -216,6 +217,26 @@ TEST(reading, cuts_at_two_to_the_18) {
   EXPECT_EQ(longest, std::uint64_t{1} << 18U);
   EXPECT_EQ(pieces, 4U);  // of 807,200
   expect_continues(2, run, 1);
+}
+
+// What was written before, where others had more elements, must not share the scale of a block.
+TEST(padding, is_zeros_whatever_was_written_before) {
+  toy_run run = run_of("1", dtype::bf16);
+  run.options.formats = {state_format::block8, master_format::remainder};
+  run.steps = 1;
+  watched_run made;
+  train_watched(1, run, 1, made);
+  for (std::size_t array : {1U, 2U}) {
+    for (std::size_t p = 0; p < made.between.arrays[array].size(); ++p) {
+      const float value = p == 3 ? 0x1p20F : 0x1p-20F;  // the largest parameter, and after it
+      std::fill(made.between.arrays[array][p].begin(), made.between.arrays[array][p].end(), value);
+    }
+  }
+  std::fill(made.between.arrays[1][5].begin(), made.between.arrays[1][5].end(), 0.0F);  // frozen
+  std::fill(made.between.arrays[2][5].begin(), made.between.arrays[2][5].end(), 0.0F);
+  watched_run again;
+  train_on(1, run, 1, made.between, again);
+  expect_same_bits(again.between, made.between);
 }
 
 struct resting {

@@ -1,6 +1,10 @@
 #include "tier_choices.hpp"
 
+#include <zero/partition/tier_traffic.hpp>
+
 #include <gtest/gtest.h>
+
+#include <tuple>
 
 namespace zero::partition::testing {
 namespace {
@@ -55,6 +59,36 @@ std::string tier_choice::text() const {
          name_of(tiers.optimizer) + " gradients " +
          (tiers.gradients ? name_of(*tiers.gradients) : "-") + " parameters " +
          name_of(tiers.parameters) + " ratio " + std::to_string(tiers.optimizer_ratio);
+}
+
+void expect_same_tallies(const layout& of, const memory_plan& plan) {
+  using kind = std::tuple<std::size_t, std::uint64_t, bool, bool>;
+  std::map<kind, std::uint64_t> listed;
+  for (const cell& k : plan.cells()) ++listed[{k.bucket, k.count, k.down, k.master}];
+  plan_options options = plan.options();
+  options.list_cells = false;
+  const memory_plan unlisted(of, options);
+  EXPECT_TRUE(unlisted.cells().empty());
+  for (const memory_plan* each : {&plan, &unlisted}) {
+    std::map<kind, std::uint64_t> told;
+    for (const cell_tally& t : each->tallies()) {
+      told[{t.each.bucket, t.each.count, t.each.down, t.each.master}] += t.times;
+    }
+    EXPECT_EQ(told, listed);
+  }
+  for (const tier_class what :
+       {tier_class::optimizer, tier_class::gradients, tier_class::parameters}) {
+    EXPECT_TRUE(unlisted.records(what).empty());
+    EXPECT_EQ(unlisted.tier_of(what), plan.tier_of(what));
+  }
+  EXPECT_EQ(by_place(unlisted).size(), by_place(plan).size());
+  EXPECT_EQ(unlisted.bytes(), plan.bytes());
+  const tier_bytes here = plan_tier_traffic(of, plan, options.reductions).step();
+  const tier_bytes there = plan_tier_traffic(of, unlisted, options.reductions).step();
+  EXPECT_EQ(there.host_to_device, here.host_to_device);
+  EXPECT_EQ(there.device_to_host, here.device_to_host);
+  EXPECT_EQ(there.disk_read, here.disk_read);
+  EXPECT_EQ(there.disk_written, here.disk_written);
 }
 
 }  // namespace zero::partition::testing

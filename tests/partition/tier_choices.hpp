@@ -18,6 +18,9 @@ using place = std::pair<purpose, std::size_t>;
 
 [[nodiscard]] std::map<place, allocation> by_place(const memory_plan& plan);
 
+// Cells counted by kind are those listed, and a plan that lists none says the same.
+void expect_same_tallies(const layout& of, const memory_plan& plan);
+
 struct tier_choice {
   std::string row = "3";
   int world = 1;

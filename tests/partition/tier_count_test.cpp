@@ -45,6 +45,7 @@ class count {
     classes_hold_what_is_not_off();
     blocks_hold_the_largest();
     transients();
+    expect_same_tallies(of_, plan_);
   }
 
  private:

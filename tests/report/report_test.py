@@ -4,6 +4,7 @@ is refused, and what is left where python or matplotlib is not there.
     report_test.py ZERO BUILD_DIR [unittest options]
 """
 
+import html
 import json
 import re
 import shutil
@@ -192,7 +193,7 @@ class Pictures(Compared):
         text = self.page.read_text(encoding="utf-8")
         self.assertNotIn("no pictures", text)
         for title in PICTURES:
-            self.assertIn(f'aria-label="{title}"', text)
+            self.assertIn(f'aria-label="{html.escape(title)}"', text)
         for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
             self.assertNotIn("<image", svg)
             self.assertNotRegex(svg, r"#f[ed]\d\d", "a colour that stands for a name")

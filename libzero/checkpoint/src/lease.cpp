@@ -136,9 +136,18 @@ void lease::clear_leftovers() {
   for (const std::string& name : trash) remove_folder(name);
 }
 
+// A name cannot be moved on condition: had this run been stopped since it looked, what has the name
+// now would be an heir's. So it looks again before anything is lost.
 void lease::retire(const std::string& folder) {
   const std::string aside = trash_name(epoch_, nonces_.next(epoch_));
   rename(*files_, folder, aside);
+  try {
+    static_cast<void>(entries());
+  } catch (...) {
+    // Where that fails the heir has published another by this name meanwhile.
+    static_cast<void>(files_->rename(aside, folder));
+    throw;
+  }
   sync_directory(*files_, "");
   remove_folder(aside);
 }

@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace zero::checkpoint {
 
@@ -55,6 +56,8 @@ class publisher {
   [[nodiscard]] published commit(save_act& act);
   // Rank 0's: why something stays that need not, or nothing.
   [[nodiscard]] std::string retain(std::uint64_t step);
+  // For whatever is written or read, by one act at a time.
+  [[nodiscard]] transfer_memory& memory();
 
  private:
   void check(const fault& own, const save_act& act);
@@ -66,9 +69,6 @@ class publisher {
   std::shared_ptr<lease> owner_;
   std::shared_ptr<published_folders> folders_;
   std::unique_ptr<transfer_memory> memory_;  // from the first save on
-
- public:
-  [[nodiscard]] transfer_memory& memory();
 };
 
 }  // namespace zero::checkpoint

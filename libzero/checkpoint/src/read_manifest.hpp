@@ -10,7 +10,8 @@ namespace zero::checkpoint {
 
 // Throws io_error, corrupt_data.
 [[nodiscard]] std::string read_manifest_text(file_calls& files, const std::string& folder);
-// That it parses, covers everything once and is of this folder's step. Throws corrupt_data; invalid_argument where another version wrote it.
+// That it parses, covers everything once and is of this folder's step. Throws corrupt_data;
+// invalid_argument where another version wrote it.
 [[nodiscard]] manifest check_manifest(const std::string& text, const std::string& folder,
                                       const std::string& path);
 

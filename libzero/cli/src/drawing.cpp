@@ -23,7 +23,7 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds longest{120};
+constexpr std::chrono::seconds longest{300};
 constexpr int not_here = 77;  // what the program ends with where matplotlib is not there
 
 struct ended_program {

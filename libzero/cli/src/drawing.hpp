@@ -20,7 +20,7 @@ struct drawn_figures {
 };
 
 // Draws the reports in the files `paths`. Tries the python3 of PATH, then /usr/bin/python3, where
-// Debian puts matplotlib. Blocks, for two minutes at most. What is not there or fails is said in
+// Debian puts matplotlib. Blocks, for five minutes at most. What is not there or fails is said in
 // `missing`, never thrown; throws io_error if there are no processes or descriptors left.
 [[nodiscard]] drawn_figures draw_figures(const std::vector<std::string>& paths,
                                          signal_watch& signals);

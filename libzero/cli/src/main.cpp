@@ -30,6 +30,7 @@ struct subcommand {
 constexpr std::array subcommands{
     subcommand{"compare", "train one model at several stages and compare every bit", run_compare},
     subcommand{"train", "train the reference GPT", run_train},
+    subcommand{"plan", "what a training would take, of memory and of time", run_plan},
     subcommand{"checkpoint", "inspect, verify, export and reshard checkpoints", run_checkpoint},
     subcommand{"report", "draw what compare wrote, several files beside each other", run_report},
     subcommand{"launch", "start ranks of any program on this machine", run_launch},

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <sstream>
+#include <stdexcept>
 
 namespace zero::cli {
 namespace {
@@ -156,6 +157,15 @@ void option_set::parse(const arguments& given) {
       }
     }
   }
+}
+
+const option& option_set::at(const std::string& name) const {
+  for (const section& s : sections_) {
+    for (const option& o : s.options) {
+      if (long_name(o) == name) return o;
+    }
+  }
+  throw std::out_of_range("no option --" + name);
 }
 
 std::string option_set::help() const {

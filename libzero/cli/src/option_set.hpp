@@ -42,6 +42,9 @@ class option_set {
   // given twice, or not accepted. Options that are not given keep their variable as it is.
   void parse(const arguments& given);
 
+  // The option of that name, for a set that takes some of another's. Throws std::out_of_range.
+  [[nodiscard]] const option& at(const std::string& name) const;
+
   [[nodiscard]] std::string help() const;
   // "--steps", "20", ...: every option with a value, so that parse() of another set gets the same.
   [[nodiscard]] arguments to_arguments() const;

@@ -115,6 +115,10 @@ void check_fields(const report_source& source) {
           fmt::format("'{}' has no \"{}\", which {} has", source.path, field, schema));
     }
   }
+  if (!source.report.at("runs").is_array()) {
+    throw invalid_argument(
+        fmt::format("'{}' is not what {} says: \"runs\" is no list", source.path, schema));
+  }
   try {
     const std::string whole = report_page({source}, {});
   } catch (const json::exception& e) {
@@ -152,9 +156,7 @@ report_source read_report(const std::string& path) {
 std::string report_page(const std::vector<report_source>& sources, const drawn_figures& drawn) {
   const report_cells cells(sources);
   const bool several = sources.size() > 1;
-  const std::string model = sources.front().report.at("model").value("name", "");
-  std::string text =
-      head(several ? std::string("zero compare") : fmt::format("zero compare: {}", model));
+  std::string text = head("zero compare");
   text += several ? "<h1>Comparisons beside each other</h1>\n"
                   : fmt::format("<h1>One training, sharded in several ways: {}</h1>\n",
                                 cells.value(0, "/model/name"));

@@ -11,7 +11,7 @@ const char* const report_style = R"css(
   --wrong: #b3261e; --right: #1a6b3c;
   --c0: #3b6fb6; --c1: #d98032; --c2: #4f9a5b; --c3: #b4bac2; --c4: #8a63b0; --c5: #a98a5b;
   --c6: #c0504d; --c7: #2f9c9c; --c8: #6b7480; --c9: #d9b440; }
-@media (prefers-color-scheme: dark) { :root {
+@media screen and (prefers-color-scheme: dark) { :root {
   --page: #14171b; --ink: #e6e9ed; --soft: #9aa4b0; --line: #363d46; --band: #1c2127;
   --wrong: #ff8a80; --right: #7bd39b;
   --c0: #6a9be0; --c1: #e8a05c; --c2: #76bd82; --c3: #69727d; --c4: #b08fd6; --c5: #c6a878;

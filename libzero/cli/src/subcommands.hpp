@@ -13,6 +13,7 @@ int run_compare(const arguments& given);
 int run_info(const arguments& given);
 int run_launch(const arguments& given);
 int run_operations(const arguments& given);
+int run_plan(const arguments& given);
 int run_report(const arguments& given);
 int run_train(const arguments& given);
 

@@ -112,6 +112,12 @@ void check_offload(const train_options& o, int ranks) {
   }
 }
 
+offload_tier lowest_tier(const train_options& o, int ranks) {
+  const partition::tiering tiers = tiers_of(o);
+  const tier gradients = partition::gradient_tier(tiers, policy_of(o, ranks));
+  return offload_of(std::max({tiers.optimizer, gradients, tiers.parameters}));
+}
+
 void offload_all(train_options& o, offload_tier where, int ranks) {
   if (where == offload_tier::none) return;
   o.offload_optimizer = where;

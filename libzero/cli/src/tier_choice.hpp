@@ -19,6 +19,9 @@ namespace zero::cli {
 // at this stage, and for a share of what stays where it is.
 void check_offload(const train_options& o, int ranks);
 
+// The lowest tier that any class rests on.
+[[nodiscard]] offload_tier lowest_tier(const train_options& o, int ranks);
+
 // A run of a comparison: everything that this stage can offload.
 void offload_all(train_options& o, offload_tier where, int ranks);
 // Throws invalid_argument, naming the option, for a folder that swap files cannot lie in. Leaves

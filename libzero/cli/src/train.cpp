@@ -1,5 +1,6 @@
 // zero train: the reference trainer, on ranks of its own or of whoever started it.
 
+#include "config_file.hpp"
 #include "device_ranks.hpp"
 #include "rank_environment.hpp"
 #include "rank_variables.hpp"
@@ -148,6 +149,13 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
     return 0;
   }
   set.parse(given);
+  if (!options.config.empty()) {
+    // What it says comes first, so that what is given counts.
+    const int world = identity ? identity->who.size : options.ranks.value_or(1);
+    options = read_config(options.config, world);
+    set.parse(given);
+    options.config.clear();
+  }
   settle_restarts(options, identity.has_value());
   require_device(options.training);
   const bool all_ranks = is_all_ranks(options, identity, starter.has_value());

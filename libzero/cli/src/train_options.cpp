@@ -260,6 +260,10 @@ void add_options(option_set& set, train_options& o) {
                 o.memory_budget));
   add_options(set, o.training);
   set.group("Files");
+  set.add(text("config", "FILE",
+               "options as a configuration of the library says them, such as zero plan recommends; "
+               "what is given beside it counts",
+               o.config));
   set.add(text("tokens", "FILE", "llm.c token file to train on in place of --text", o.tokens));
   set.add(text("init-from", "FILE", "start from a .safetensors or an llm.c .bin checkpoint",
                o.init_from));

@@ -94,7 +94,8 @@ struct train_options {
   std::optional<std::uint64_t> memory_budget;  // bytes a rank
   // How large and how many cells and bounces are, to hold the budget; no option.
   std::optional<partition::tiering> settled;
-  std::string tokens;  // files; empty: none
+  std::string config;  // files; empty: none
+  std::string tokens;
   std::string init_from;
   std::string export_file;
   std::string json_file;

@@ -4,6 +4,7 @@
 #include "state.hpp"
 
 #include <zero/base/error.hpp>
+#include <zero/engine/planned_rank.hpp>
 
 #include <string>
 #include <utility>
@@ -255,11 +256,10 @@ void sharded_optimizer::set_trace(trace_recorder* recorder) noexcept {
 memory_report sharded_optimizer::predict(const partition::model_spec& model,
                                          const engine_options& options, int world_size,
                                          memory_place place) {
-  const partition::layout layout(model, layout_options_of(options, world_size));
-  const partition::memory_plan plan(layout, plan_options_of(options, place));
+  const planned_rank planned = plan_rank(model, options, world_size, place);
   memory_report report;
-  report.predicted = plan.bytes();
-  report.predicted_peak = plan.peak();
+  report.predicted = planned.memory.bytes();
+  report.predicted_peak = planned.memory.peak();
   return report;
 }
 
@@ -273,16 +273,14 @@ partition::fitted sharded_optimizer::fit(const partition::model_spec& model,
 
 partition::tier_traffic_plan sharded_optimizer::predict_tier_traffic(
     const partition::model_spec& model, const engine_options& options, int world_size) {
-  const partition::layout layout(model, layout_options_of(options, world_size));
-  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
-  return partition::plan_tier_traffic(layout, plan, options.accumulate);
+  const planned_rank planned = plan_rank(model, options, world_size);
+  return partition::plan_tier_traffic(planned.layout, planned.memory, options.accumulate);
 }
 
 partition::communication_plan sharded_optimizer::predict_communication(
     const partition::model_spec& model, const engine_options& options, int world_size) {
-  const partition::layout layout(model, layout_options_of(options, world_size));
-  const partition::memory_plan plan(layout, plan_options_of(options, memory_place::host));
-  return partition::plan_communication(layout, plan, options.accumulate);
+  const planned_rank planned = plan_rank(model, options, world_size);
+  return partition::plan_communication(planned.layout, planned.memory, options.accumulate);
 }
 
 }  // namespace zero

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +29,7 @@ void require(bool holds) {
 // By another reader, and sums in 128 bits.
 void check_accepted(const std::string& text, std::uint64_t body,
                     const std::vector<safetensors_entry>& entries) {
+  require(text.find('\0') == std::string::npos);  // where that reader would stop
   const auto json = nlohmann::json::parse(text);
   std::set<std::string> names;
   std::set<std::pair<std::uint64_t, std::uint64_t>> places;
@@ -79,21 +81,28 @@ void try_file(const std::uint8_t* bytes, std::size_t size) {
   check_accepted(text, body, entries);
 }
 
-std::string tensor(const std::string& name, std::uint64_t count, std::uint64_t begin) {
-  return '"' + name + R"(":{"dtype":"F32","shape":[)" + std::to_string(count) +
-         "],\"data_offsets\":[" + std::to_string(begin) + ',' + std::to_string(begin + 4 * count) +
-         "]}";
-}
-
+// Tensors one after the other, some with a hole or an overlap in front; products of their shapes
+// may wrap around, and their places are then those of whoever did not notice.
 std::string made_anew(spoiling& random) {
+  constexpr std::array<const char*, 4> types = {"U8", "F16", "BF16", "F32"};
+  constexpr std::array<std::uint64_t, 4> bytes_of = {1, 2, 2, 4};
   std::string text = "{";
   std::uint64_t at = 0;
-  for (std::size_t i = 0; i < random.below(4); ++i) {
-    const std::uint64_t count =
-        random.once_in(3) ? random.border() % (1ULL << 60U) : random.below(9);
-    if (i > 0) text += ',';
-    text += tensor("t" + std::to_string(i), count, at);
-    at += 4 * count;
+  for (std::size_t i = random.below(4); i > 0; --i) {
+    const std::size_t type = random.below(types.size());
+    std::uint64_t bytes = bytes_of[type];
+    std::string shape;
+    for (std::size_t d = random.below(4); d > 0; --d) {
+      const std::uint64_t dimension = random.once_in(3) ? random.power() : random.below(5);
+      bytes *= dimension;
+      shape += (shape.empty() ? "" : ",") + std::to_string(dimension);
+    }
+    if (random.once_in(16)) at += random.below(9) - 4;
+    const std::string name = random.once_in(16) ? "t" : "t" + std::to_string(i);
+    text += (text.size() == 1 ? "\"" : ",\"") + name + R"(":{"dtype":")" + types[type] +
+            R"(","shape":[)" + shape + R"(],"data_offsets":[)" + std::to_string(at) + ',' +
+            std::to_string(at + bytes) + "]}";
+    at += bytes;
   }
   return text + '}';
 }

@@ -25,6 +25,8 @@ class spoiling {
     return (std::uint64_t{1} << bits[below(bits.size())]) + below(4) - 2;
   }
 
+  [[nodiscard]] std::uint64_t power() { return std::uint64_t{1} << below(64); }  // of two
+
   // One change of the text.
   [[nodiscard]] std::string changed(std::string text) {
     switch (below(5)) {
@@ -76,9 +78,19 @@ class spoiling {
   }
 
   [[nodiscard]] std::string with_character(std::string text) {
-    constexpr std::array<const char*, 12> odd = {
-        "\"",   "\\",       "\\u0000", "\\ud800", "\xc0\x80", "\xed\xa0\x80",
-        "\xff", "\xc3\xa9", "{",       "]",       "\n",       "\x7f"};
+    constexpr std::array<std::string_view, 13> odd = {std::string_view("\0", 1),
+                                                      "\"",
+                                                      "\\",
+                                                      "\\u0000",
+                                                      "\\ud800",
+                                                      "\xc0\x80",
+                                                      "\xed\xa0\x80",
+                                                      "\xff",
+                                                      "\xc3\xa9",
+                                                      "{",
+                                                      "]",
+                                                      "\n",
+                                                      "\x7f"};
     return text.insert(below(text.size() + 1), odd[below(odd.size())]);
   }
 

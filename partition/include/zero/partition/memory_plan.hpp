@@ -6,6 +6,7 @@
 
 #include <zero/base/memory_statistics.hpp>
 #include <zero/base/span.hpp>
+#include <zero/partition/allocation.hpp>
 #include <zero/partition/group_map.hpp>
 #include <zero/partition/layout.hpp>
 #include <zero/partition/sharding_policy.hpp>
@@ -43,6 +44,10 @@ struct plan_options {
   // consecutive ranks, one host's. Others than 2 to half the world: all ranks at once.
   int node_ranks = 0;
   partition::tiering tiers = {};
+  // false: cells() and records() are empty, for plans of more than anybody lists; else the same.
+  bool list_cells = true;
+  // Units stand for others that nobody sees, so that each use gathers: no run is like that.
+  bool sealed_units = false;
 };
 
 // Where a bucket's reduced gradient is found: the one piece this rank owns.
@@ -78,6 +83,8 @@ struct bucket_plan {
   tier gradient_tier = tier::device;
   std::size_t first_cell = 0;  // in memory_plan::cells()
   std::size_t cells = 0;
+  std::size_t first_tally = 0;  // in memory_plan::tallies()
+  std::size_t tallies = 0;
   bool full_gradient = false;  // rests in full; if not, it passes through a slot
   reduced_in reduced = reduced_in::nowhere;
   updated_from update = updated_from::nowhere;
@@ -87,53 +94,6 @@ struct bucket_plan {
   std::uint64_t parameter_slot_offset = 0;   // bytes, in the unit's slot
   std::uint64_t parameter_codes_offset = 0;  // of all ranks, behind the bucket in the same slot
   std::uint64_t gradient_slot_offset = 0;
-};
-
-enum class purpose : unsigned char {
-  parameter,       // index: bucket
-  gradient,        // index: bucket; full
-  gradient_shard,  // index: bucket; reduced
-  optimizer,       // index: bucket; master weights if any, then states, each as long as a shard
-  secondary_parameter,  // index: bucket; accounted as parameters, since it rests
-  parameter_slot,       // index: slot
-  gradient_slot,        // index: slot
-  reduced_staging,    // index: 0 or 1; a reduced shard on its way to the front of the full gradient
-  reduction_codes,    // index: 0 or 1; the codes of a bucket's gradients, sent, then received
-  gathered_gradient,  // one full bucket of reduced gradients in fp32
-  exchange,           // what is made of the scalars of all ranks, then those
-  staging,            // pieces of master weights on their way
-  host_staging,       // the same in host memory, where that is apart, and what is read back
-  squares,            // the sum of squares of each bucket's reduced piece, where those are spilled
-  gradient_staging,   // index: 0 or 1; a reduced piece on its way down a tier
-  cell_device,   // index: of cells under way; what is worked on on the device of what rests below
-  cell_host,     // index: of cells under way; what is worked on in host memory
-  bounce,        // all bounces, back to back: records on their way between a tier and the device
-  tier_records,  // index: tier_class; all records of a class that rests off the device
-};
-
-// The classes of model state, as stores of records have them.
-enum class tier_class : unsigned char { optimizer, gradients, parameters };
-inline constexpr std::size_t tier_class_count = 3;
-
-// Where the parts of a cell under way begin in its block, bytes from the block's beginning, each
-// a multiple of a disk's alignment; a part that is not needed there has `bytes` 0.
-struct cell_block {
-  struct part {
-    std::uint64_t at = 0;
-    std::uint64_t bytes = 0;
-  };
-  part optimizer;           // the record of a tier that must be read
-  part gradient;            // what is reduced, if it is not where the work is done
-  part parameter;           // likewise
-  std::uint64_t bytes = 0;  // of all
-};
-
-struct allocation {
-  purpose what = purpose::parameter;
-  std::size_t index = 0;
-  memory_account account = memory_account::buffers;
-  std::uint64_t payload = 0;  // bytes
-  std::uint64_t padding = 0;  // bytes, accounted as buffers
 };
 
 // Bytes each rank tells every other before an update: a sum, and what it is about to do with it.
@@ -184,6 +144,8 @@ class memory_plan {
   // ---- what is off the device ----
   [[nodiscard]] const tiering& tiers() const noexcept { return options_.tiers; }
   [[nodiscard]] span<const cell> cells() const noexcept { return cells_; }
+  // How many cells of which kind, by bucket; a few for each.
+  [[nodiscard]] span<const cell_tally> tallies() const noexcept { return tallies_; }
   [[nodiscard]] span<const cell> cells_of(std::size_t bucket) const noexcept;
   // Bytes of each record of a class; none where it has none.
   [[nodiscard]] const std::vector<std::uint64_t>& records(tier_class of) const noexcept {
@@ -211,6 +173,8 @@ class memory_plan {
   [[nodiscard]] std::uint64_t peak() const noexcept;
 
  private:
+  struct share_so_far;
+
   void plan_bucket(const layout& of, std::size_t index);
   void plan_reduction(const bucket& b, bucket_plan& plan, bool alone) const;
   void plan_slots(const layout& of);
@@ -219,9 +183,12 @@ class memory_plan {
   [[nodiscard]] bool reduced_repeatedly() const noexcept;
   [[nodiscard]] bool optimizer_goes_down() const noexcept;
   void plan_cells(const layout& of);
-  void cut(const bucket& b, std::size_t index);
-  void choose_down(const layout& of);
+  void cut(const bucket& b, std::size_t index, share_so_far& share);
+  void choose_down(const bucket& b, cell& c, share_so_far& share) const;
+  void count(const cell& c, std::uint64_t times);
   void number_records(const layout& of);
+  [[nodiscard]] std::uint64_t record_bytes(tier_class what, const layout& of,
+                                           const cell& c) const noexcept;
   void plan_blocks(const layout& of);
   void plan_tiers(const layout& of);
   [[nodiscard]] std::uint64_t bounce_bytes(const layout& of) const noexcept;
@@ -242,6 +209,8 @@ class memory_plan {
   slot_plan parameter_slots_;
   slot_plan gradient_slots_;
   std::vector<cell> cells_;
+  std::vector<cell_tally> tallies_;
+  std::array<bool, tier_class_count> has_records_{};
   std::array<std::vector<std::uint64_t>, tier_class_count> records_;
   cell_block host_block_;
   cell_block device_block_;

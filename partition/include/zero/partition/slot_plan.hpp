@@ -23,6 +23,8 @@ inline constexpr std::size_t no_slot = static_cast<std::size_t>(-1);
 struct slot_plan {
   std::vector<std::uint64_t> slot_bytes;
   std::vector<slot_use> uses;  // in order
+  // Nothing is found where an earlier use left it.
+  bool forgets = false;
 
   [[nodiscard]] std::uint64_t total_bytes() const noexcept;
 };

@@ -82,5 +82,11 @@ struct cell {
   std::size_t parameter_record = no_record;  // where its parameters are
 };
 
+// So many cells that differ in their place alone: `each` says nothing of where it begins.
+struct cell_tally {
+  cell each;
+  std::uint64_t times = 0;
+};
+
 }  // namespace zero::partition
 #pragma GCC visibility pop

@@ -122,8 +122,10 @@ class store {
   [[nodiscard]] std::uint64_t copy_bytes() const noexcept;
 
   // Collective. The newest checkpoint that verifies, into `state`: each rank reads what it needs.
-  // False where the directory holds none. Throws corrupt_data where there are some and none
-  // verifies, with the reason for each; then nothing of `state` was changed.
+  // False where the directory holds none. Throws corrupt_data where there are some and none can be
+  // loaded, with the reason for each; then nothing of `state` was changed, unless the text says so:
+  // files that changed, or a state that failed, after all had been checked. Throws invalid_argument
+  // where one is of another model, or of a newer version.
   [[nodiscard]] bool load(target& state, loaded& out);
 
  private:
