@@ -47,6 +47,7 @@ class Life:
         self.begun = time.monotonic()
         self.status = None  # of the starter, from waitid: (code, status)
         self.held = []
+        self.known = {}  # ranks that were seen; none of them is reaped while the starter is one
 
     # ---- who there is ----
 
@@ -68,6 +69,11 @@ class Life:
                     found[int(entry[5:])] = child
         return found
 
+    def learn(self, ranks):
+        """Looks who the ranks are, until all are there: to stop them later takes no looking."""
+        if len(self.known) < ranks:
+            self.known = self.ranks()
+
     def ended(self):
         """Whether the starter has ended. Keeps how."""
         if self.status is None:
@@ -79,7 +85,10 @@ class Life:
     # ---- what is done to them ----
 
     def hold(self):
-        """Stops the starter and the ranks; returns the ranks."""
+        """Stops the ranks, those that are known at once, and the starter; returns the ranks."""
+        for rank in sorted(self.known):
+            if stat_of(f"/proc/{self.known[rank]}/stat")[1:2] == [str(self.starter)]:
+                self.send(self.known[rank], signal.SIGSTOP)
         os.kill(self.starter, signal.SIGSTOP)
         ranks = self.ranks()
         for process in ranks.values():
