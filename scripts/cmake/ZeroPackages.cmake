@@ -54,6 +54,7 @@ For C99, C++17 and later: find_package(libzero CONFIG) or pkg-config libzero.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME libzero-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "python3, python3-matplotlib")  # draws reports
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "The command zero.
 Compares stages, trains the reference model and says what works on a machine.")
 include(CPack)

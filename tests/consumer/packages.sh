@@ -21,7 +21,7 @@ declare -A name_of=([runtime]="libzero${version%%.*}" [dev]=libzero-dev [tools]=
 declare -A may_hold=(
   [runtime]="usr/lib/([^/]+/)?libzero\.so\.[0-9.]+"
   [dev]="usr/include/zero/.+\.hp?p?|usr/lib/([^/]+/)?(libzero\.(so|a)|cmake/libzero/.+\.cmake|pkgconfig/libzero\.pc)"
-  [tools]="usr/bin/zero"
+  [tools]="usr/bin/zero|usr/share/libzero/report/[a-z_]+\.py"
 )
 declare -A must_hold=([runtime]="libzero.so.$version" [dev]="zero/zero.h" [tools]="bin/zero")
 # Words of Depends. The command is linked with the static library.
