@@ -1,8 +1,7 @@
 #pragma once
 // Opening a directory in which scratch files may be made, and such a file in it.
 
-#include "descriptor.hpp"
-
+#include <zero/base/descriptor.hpp>
 #include <zero/offload/swap_file.hpp>
 
 #include <string>

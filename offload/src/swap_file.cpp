@@ -76,8 +76,8 @@ std::uint64_t available_bytes(int file) {
 
 swap_file::swap_file(const std::string& directory, const swap_file_options& options)
     : alignment_(std::max(least_alignment, page_size())), path_(directory + "/(unnamed)") {
-  const offload::descriptor place = open_swap_directory(directory);
-  offload::descriptor file = make_nameless_file(place, directory, options.naming);
+  const zero::descriptor place = open_swap_directory(directory);
+  zero::descriptor file = make_nameless_file(place, directory, options.naming);
   descriptor_ = file.release();
   try {
     if (options.caching == swap_caching::automatic) go_direct();

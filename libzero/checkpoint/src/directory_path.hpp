@@ -2,7 +2,7 @@
 // The path of a directory, as somebody typed it: made where it is not there, opened, looked at.
 // Links in it are followed: it is the user's own name for a place.
 
-#include "descriptor.hpp"
+#include <zero/base/descriptor.hpp>
 
 #include <string>
 

@@ -5,9 +5,9 @@
 // RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS, and does so where a kernel or a sandbox has no
 // openat2. Several threads may use one at once: nothing changes after it was made.
 
-#include "descriptor.hpp"
 #include "directory_path.hpp"
 
+#include <zero/base/descriptor.hpp>
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/file_calls.hpp>
 

@@ -1,6 +1,6 @@
 #include "child_process.hpp"
 
-#include "descriptor.hpp"
+#include "pipe_ends.hpp"
 
 #include <zero/base/error.hpp>
 
@@ -81,20 +81,20 @@ pid_t start(const child_program& program) {
   const std::vector<char*> argv = pointers_to(program.command);
   const std::vector<char*> envp = pointers_to(program.environment);
   pipe_ends report = make_pipe();
-  fcntl(report.read.get(), F_SETFL, 0);  // waits for the exec
+  fcntl(report.read.number(), F_SETFL, 0);  // waits for the exec
   const std::vector<int> unwanted = open_descriptors();
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) throw io_error("fork", program.command.front(), errno);
   if (child == 0) {
-    become(program, argv.data(), envp.data(), unwanted, parent, report.write.get());
+    become(program, argv.data(), envp.data(), unwanted, parent, report.write.number());
   }
 
   report.write.reset();
   int why = 0;
   ssize_t count = 0;
   do {
-    count = read(report.read.get(), &why, sizeof why);
+    count = read(report.read.number(), &why, sizeof why);
   } while (count < 0 && errno == EINTR);
   if (count == sizeof why) {
     waitpid(child, nullptr, 0);

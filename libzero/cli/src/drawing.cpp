@@ -1,8 +1,8 @@
 #include "drawing.hpp"
 
 #include "child_process.hpp"
-#include "descriptor.hpp"
 #include "installed_places.hpp"
+#include "pipe_ends.hpp"
 #include "training_processes.hpp"
 
 #include <zero/base/error.hpp>
@@ -38,7 +38,7 @@ struct ended_program {
 bool take(descriptor& pipe, std::string& text) {
   std::array<char, 1 << 16> some{};
   while (true) {
-    const ssize_t count = read(pipe.get(), some.data(), some.size());
+    const ssize_t count = read(pipe.number(), some.data(), some.size());
     if (count > 0) {
       text.append(some.data(), static_cast<std::size_t>(count));
     } else if (count < 0 && errno == EINTR) {
@@ -65,9 +65,9 @@ ended_program run_to_end(const std::vector<std::string>& command, signal_watch& 
   child_program program;
   program.command = command;
   program.environment = own_environment();
-  program.input = nothing.get();
-  program.output = output.write.get();
-  program.errors = errors.write.get();
+  program.input = nothing.number();
+  program.output = output.write.number();
+  program.errors = errors.write.number();
   program.mask = signals.original_mask();
   const pid_t child = start(program);
   output.write.reset();
@@ -75,15 +75,15 @@ ended_program run_to_end(const std::vector<std::string>& command, signal_watch& 
 
   ended_program ended;
   const clock::time_point deadline = clock::now() + longest;
-  while (output.read.is_open() || errors.read.is_open()) {
+  while (output.read || errors.read) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock::now()).count();
-    std::array<pollfd, 3> watched{{{output.read.get(), POLLIN, 0},
-                                   {errors.read.get(), POLLIN, 0},
+    std::array<pollfd, 3> watched{{{output.read.number(), POLLIN, 0},
+                                   {errors.read.number(), POLLIN, 0},
                                    {signals.descriptor(), POLLIN, 0}}};
     if (left > 0) poll(watched.data(), watched.size(), static_cast<int>(left));
-    if (output.read.is_open()) take(output.read, ended.output);
-    if (errors.read.is_open()) take(errors.read, ended.errors);
+    if (output.read) take(output.read, ended.output);
+    if (errors.read) take(errors.read, ended.errors);
     ended.interrupted_by = signals.take().value_or(0);
     ended.too_long = clock::now() >= deadline;
     if (ended.interrupted_by != 0 || ended.too_long) {

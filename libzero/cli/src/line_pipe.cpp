@@ -20,9 +20,9 @@ constexpr int reads_to_empty = 16;
 }  // namespace
 
 bool line_pipe::read_some() {
-  if (!pipe_.is_open()) return false;
+  if (!pipe_) return false;
   std::array<char, 1U << 16> room;
-  const ssize_t count = read(pipe_.get(), room.data(), room.size());
+  const ssize_t count = read(pipe_.number(), room.data(), room.size());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (count <= 0) {
     pipe_.reset();

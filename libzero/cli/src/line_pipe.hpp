@@ -3,7 +3,7 @@
 //
 // Neither blocks; whoever polls calls them when their descriptor is ready. One thread.
 
-#include "descriptor.hpp"
+#include <zero/base/descriptor.hpp>
 
 #include <functional>
 #include <string>
@@ -20,7 +20,7 @@ class line_pipe {
       : pipe_(std::move(reading_end)), on_line_(std::move(on_line)) {}
 
   // -1 once every writer has closed its end.
-  [[nodiscard]] int descriptor_number() const noexcept { return pipe_.get(); }
+  [[nodiscard]] int descriptor_number() const noexcept { return pipe_.number(); }
   // Takes what is there, at most 64 KiB. False if there was nothing.
   bool read_some();
   // Takes all there is and then what was begun without a newline; no more is read after.

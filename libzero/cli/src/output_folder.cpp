@@ -1,7 +1,6 @@
 #include "output_folder.hpp"
 
-#include "descriptor.hpp"
-
+#include <zero/base/descriptor.hpp>
 #include <zero/base/error.hpp>
 
 #include <fcntl.h>
@@ -74,12 +73,12 @@ void write_whole(const std::string& folder, const std::string& name, const std::
   const std::string path = folder + "/" + name;
   std::string beside = folder + "/." + name + ".XXXXXX";
   const descriptor file(mkostemp(beside.data(), O_CLOEXEC));
-  if (!file.is_open()) throw io_error("open", path, errno);
+  if (!file) throw io_error("open", path, errno);
   try {
-    write_all(file.get(), text, path);
+    write_all(file.number(), text, path);
     const mode_t mask = umask(0);
     umask(mask);
-    fchmod(file.get(), 0666 & ~mask);  // as if the user had made it
+    fchmod(file.number(), 0666 & ~mask);  // as if the user had made it
     if (std::rename(beside.c_str(), path.c_str()) != 0) throw io_error("rename", path, errno);
   } catch (...) {
     unlink(beside.c_str());

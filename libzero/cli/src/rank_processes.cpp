@@ -2,6 +2,7 @@
 
 #include "child_process.hpp"
 #include "line_pipe.hpp"
+#include "pipe_ends.hpp"
 #include "rank_variables.hpp"
 
 #include <zero/base/error.hpp>
@@ -106,7 +107,7 @@ void rank_group::start_rank(int rank) {
   pipe_ends results;
   if (program_.on_result) {
     results = make_pipe();
-    handed_down.results = results.write.get();
+    handed_down.results = results.write.number();
     child.handed_down.push_back(handed_down.results);
     process.results.emplace(std::move(results.read), [this, rank](std::string_view line) {
       program_.on_result(rank, line);
@@ -117,15 +118,15 @@ void rank_group::start_rank(int rank) {
   if (program_.output == output_of_ranks::prefixed) {
     output = make_pipe();
     errors = make_pipe();
-    child.output = output.write.get();
-    child.errors = errors.write.get();
+    child.output = output.write.number();
+    child.errors = errors.write.number();
     process.outputs.push_back(relay(std::move(output.read), rank, output_));
     process.outputs.push_back(relay(std::move(errors.read), rank, errors_));
   }
   descriptor nothing;
   if (rank > 0) {
     nothing = descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    child.input = nothing.get();
+    child.input = nothing.number();
   }
   child.environment = environment_of_rank(rank, program_.ranks, program_.restart, handed_down);
   process.id = start(child);

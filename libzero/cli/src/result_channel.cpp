@@ -36,7 +36,7 @@ void result_channel::send(const nlohmann::ordered_json& line) {
       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   std::size_t sent = 0;
   while (sent < text.size()) {
-    const ssize_t count = write(end_.get(), text.data() + sent, text.size() - sent);
+    const ssize_t count = write(end_.number(), text.data() + sent, text.size() - sent);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw io_error("write", "the pipe to the starter of this rank", errno);
     sent += static_cast<std::size_t>(count);

@@ -6,7 +6,7 @@
 // ({"schema", "kind": exit code, "message", and "rank" where it is not the process's own}) from a
 // rank that fails, so that the starter can print one line for all of them.
 
-#include "descriptor.hpp"
+#include <zero/base/descriptor.hpp>
 
 #include <nlohmann/json.hpp>
 

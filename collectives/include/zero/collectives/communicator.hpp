@@ -58,7 +58,7 @@ struct traffic {
 };
 
 enum class operation_kind : unsigned char;
-class operation_log;
+class [[gnu::visibility("hidden")]] operation_log;
 
 class communicator {
  public:
@@ -174,7 +174,7 @@ class communicator {
   collectives::traffic traffic_;
 
  private:
-  struct described;
+  struct [[gnu::visibility("hidden")]] described;
   template <typename Do>
   completion record(const described& what, Do go);
 

@@ -1,11 +1,12 @@
 #pragma once
-// descriptor: owns a file descriptor. Move-only.
+// descriptor: owns a file descriptor and closes it at its end. Move-only; one thread at a time.
 
 #include <unistd.h>
 
 #include <utility>
 
-namespace zero::checkpoint {
+#pragma GCC visibility push(default)
+namespace zero {
 
 class descriptor {
  public:
@@ -18,16 +19,19 @@ class descriptor {
   }
   descriptor(const descriptor&) = delete;
   descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
-    if (number_ >= 0) close(number_);
-  }
+  ~descriptor() { reset(); }
 
   [[nodiscard]] int number() const noexcept { return number_; }
   [[nodiscard]] explicit operator bool() const noexcept { return number_ >= 0; }
   [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
+  void reset() noexcept {
+    if (number_ >= 0) close(number_);
+    number_ = -1;
+  }
 
  private:
   int number_ = -1;
 };
 
-}  // namespace zero::checkpoint
+}  // namespace zero
+#pragma GCC visibility pop
