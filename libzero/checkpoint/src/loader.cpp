@@ -9,6 +9,7 @@
 #include <zero/base/error.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,12 @@ std::vector<chunk_run> needed(const manifest& m, const std::vector<shard_extent>
   return merged(std::move(runs));
 }
 
+// It may not look, or has no room to.
+bool is_of_the_process(std::int32_t error_number) {
+  return error_number == EACCES || error_number == EPERM || error_number == EMFILE ||
+         error_number == ENFILE || error_number == ENOMEM;
+}
+
 // Puts into a room what the files have of it.
 class room_filler {
  public:
@@ -92,12 +99,12 @@ class room_filler {
 
 }  // namespace
 
-// What is wrong with the checkpoint is a reason to try another; what is wrong with the question is
-// not.
+// What is wrong with the checkpoint is a reason to try another; what is wrong with the question, or
+// with this process, is not: the checkpoint may be whole.
 std::string loader::verdict(const fault& own) {
   const fault all = ranks_.take(own);
   if (all.failed == 0) return "";
-  if (all.is(error_class::usage)) all.raise("");
+  if (all.is(error_class::usage) || is_of_the_process(all.error_number)) all.raise("");
   return all.who_and_what();
 }
 

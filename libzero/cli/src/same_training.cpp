@@ -52,6 +52,19 @@ training_items items_of(const common_options& o, const std::string& text,
           {"--final-learning-rate-fraction", fmt::format("{}", o.final_learning_rate_fraction)}};
 }
 
+training_items ending_items_of(const train_options& o) {
+  const checkpoint_options& c = o.checkpoints;
+  const auto given = [](bool whether) { return whether ? "given" : "not given"; };
+  return {{"--checkpoint", c.directory},
+          {"--save-every", c.save_every ? fmt::format("{}", *c.save_every) : ""},
+          {"--keep", fmt::format("{}", c.keep.value_or(kept_by_default))},
+          {"--resume", given(c.resume)},
+          {"--checkpoint-async", given(c.background)},
+          {"--export", given(!o.export_file.empty())},
+          {"--trace", given(!o.trace_file.empty())},
+          {"--sample", fmt::format("{}", o.sample)}};
+}
+
 void expect_same_training(collectives::communicator& ranks, const training_items& items) {
   if (ranks.size() == 1) return;
   collectives::call how;

@@ -18,6 +18,9 @@ using training_items = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] training_items items_of(const common_options& o, const std::string& text,
                                       const std::string& values);
 
+// What all ranks do together beside training: saving, exporting, sampling.
+[[nodiscard]] training_items ending_items_of(const train_options& o);
+
 // Collective; blocks. Throws desync that names the first option that differs and the ranks in the
 // minority.
 void expect_same_training(collectives::communicator& ranks, const training_items& items);

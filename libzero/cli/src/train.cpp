@@ -124,7 +124,10 @@ int train_there(const train_options& options, int ranks) {
   const life last = run_lives("zero train", options.checkpoints.restarts, signals, live);
   if (last.exit_code != 0) {
     say(fmt::format("zero train: {}\n", last.why));
-    if (!options.checkpoints.directory.empty()) clear_unfinished(options.checkpoints.directory);
+    // A disk that holds up ranks so that they cannot end would hold up this process as well.
+    if (last.all_ended && !options.checkpoints.directory.empty()) {
+      clear_unfinished(options.checkpoints.directory);
+    }
   }
   return last.exit_code;
 }

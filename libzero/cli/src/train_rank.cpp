@@ -84,6 +84,11 @@ std::unique_ptr<trainer::parameter_source> open_values(const train_options& o,
   return reading("--init-from", [&] { return trainer::open_parameters(o.init_from, model); });
 }
 
+std::chrono::milliseconds deadline_of(const common_options& o) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::duration<double>(o.deadline));
+}
+
 trainer::training_options trainer_options_of(const train_options& options) {
   const common_options& o = options.training;
   trainer::training_options result;
@@ -100,6 +105,7 @@ trainer::training_options trainer_options_of(const train_options& options) {
   result.schedule.total_steps = o.steps;
   result.schedule.shape = o.schedule;
   result.engine = engine_options_of(options);
+  result.engine.disk_deadline = deadline_of(o);
   return result;
 }
 
@@ -303,8 +309,7 @@ class rank_run {
 
 void run_training_rank(const train_options& options, rank_place place, const result_sink& sink) {
   collectives::communicator& ranks = *place.ranks;
-  const std::chrono::duration<double> deadline(options.training.deadline);
-  const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline);
+  const std::chrono::milliseconds longest = deadline_of(options.training);
   ranks.set_deadline(longest);
   ranks.set_failure_folder(failure_folder_of(options.training));
   if (place.device) place.device->set_deadline(longest.count());
@@ -317,6 +322,7 @@ void run_training_rank(const train_options& options, rank_place place, const res
     const auto values = open_values(options, model);
     const training_items items = items_of(options.training, text->digest(), options.init_from);
     expect_same_training(ranks, items);
+    expect_same_training(ranks, ending_items_of(options));
     run.emplace(options, place, *text, *values, items, sink);
     run->steps();
     const nlohmann::ordered_json line = run->conclude();

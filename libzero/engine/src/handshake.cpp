@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zero {
@@ -56,16 +57,17 @@ void describe(const engine_options& o, lines& out) {
   out.push_back(line("gradient divisor", o.gradient_divisor));
   for (std::size_t i = 0; i < o.groups.size(); ++i) {
     const optim::hyper& h = o.groups[i].constants;
-    const double values[] = {h.weight_decay,
-                             h.beta1,
-                             h.beta2,
-                             h.epsilon,
-                             h.momentum,
-                             o.groups[i].learning_rate_factor,
-                             h.nesterov ? 1.0 : 0.0};
-    std::string text = "group " + std::to_string(i) + " =";
-    for (const double v : values) text += " " + exact(v);
-    out.push_back(text);
+    const std::pair<const char*, double> values[] = {
+        {"weight decay", h.weight_decay},
+        {"beta1", h.beta1},
+        {"beta2", h.beta2},
+        {"epsilon", h.epsilon},
+        {"momentum", h.momentum},
+        {"factor of the rate", o.groups[i].learning_rate_factor},
+        {"nesterov", h.nesterov ? 1 : 0}};
+    for (const auto& [name, value] : values) {
+      out.push_back("group " + std::to_string(i) + " " + name + " = " + exact(value));
+    }
   }
   out.push_back(std::string("optimizer states in ") + name_of(o.formats.states));
   out.push_back(std::string("master weights in ") + name_of(o.formats.master));
