@@ -29,6 +29,9 @@ void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   }
 }
 void* operator new[](std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t& none) noexcept {
+  return operator new(bytes, none);
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
