@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
                       std::pair<std::string, std::string>{"--learning-rate", "0.1"},
                       std::pair<std::string, std::string>{"--schedule", "linear"},
                       std::pair<std::string, std::string>{"--warmup-steps", "1"},
-                      std::pair<std::string, std::string>{"--keep", "3"},
+                      std::pair<std::string, std::string>{"--checkpoint", "nowhere"},
                       std::pair<std::string, std::string>{"--sample", "4"},
                       std::pair<std::string, std::string>{"--text", "other"}));
 
