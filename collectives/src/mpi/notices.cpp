@@ -160,6 +160,11 @@ bool mpi_communicator::poison_late(std::uint64_t k, steady::duration waited) {
     if (is_unheard) missing.push_back(world_rank);
     if (all[r].done <= stuck) behind.push_back(world_rank);
   }
+  // All have begun it: who waited for the last to begin has been quiet as long as that one let it.
+  const bool is_moving = std::any_of(all.begin(), all.end(), [&](const standing& s) {
+    return s.is_there && std::chrono::nanoseconds(s.quiet) < waited;
+  });
+  if (is_begun && is_moving) return false;
   const std::vector<int>& culprits = is_begun ? behind : missing;
   if (culprits.empty()) return false;
   const char* const verb = is_begun            ? " to finish "

@@ -143,8 +143,14 @@ steady::duration group::quiet(int rank) const noexcept {
 steady::time_point group::patient_until(std::uint64_t k, steady::time_point begin,
                                         steady::duration patience) const {
   const auto now = steady::now();
+  const behind awaited = furthest_behind(k);
+  if (awaited.is_begun) {  // nobody is, while anybody moves
+    auto moved = begin;
+    for (int i = 0; i < size(); ++i) moved = std::max(moved, now - quiet(i));
+    return moved + patience;
+  }
   auto until = steady::time_point::max();
-  for (const int i : furthest_behind(k).ranks) {
+  for (const int i : awaited.ranks) {
     until = std::min(until, std::max(begin, now - quiet(i)) + patience);
   }
   return until == steady::time_point::max() ? begin + patience : until;
@@ -153,6 +159,12 @@ steady::time_point group::patient_until(std::uint64_t k, steady::time_point begi
 bool group::poison_late(std::uint64_t k, steady::duration waited) {
   const std::uint64_t stuck = std::min(k, completed());
   const behind awaited = furthest_behind(k);
+  // All have begun it: who waited for the last to begin has been quiet as long as that one let it.
+  if (awaited.is_begun) {
+    for (int i = 0; i < size(); ++i) {
+      if (quiet(i) < waited) return false;
+    }
+  }
   std::vector<int> culprits;
   for (const int i : awaited.ranks) {
     if (quiet(i) >= waited) culprits.push_back(world_rank(i));

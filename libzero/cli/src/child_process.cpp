@@ -107,14 +107,15 @@ pid_t start(const child_program& program) {
 std::vector<pid_t> children_of_this_process() {
   std::vector<pid_t> result;
   const pid_t self = getpid();
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const std::string name = entry.path().filename();
+  std::error_code failed;  // what cannot be listed is not known
+  std::filesystem::directory_iterator entry("/proc", failed);
+  for (; !failed && entry != std::filesystem::directory_iterator(); entry.increment(failed)) {
+    const std::string name = entry->path().filename();
     pid_t candidate = 0;
     const auto [stop, failure] = std::from_chars(name.data(), name.data() + name.size(), candidate);
     if (failure != std::errc{} || stop != name.data() + name.size()) continue;
     // "pid (name, with any characters) state parent ..."
-    std::ifstream file(entry.path() / "stat");
+    std::ifstream file(entry->path() / "stat");
     std::string line;
     std::getline(file, line);
     const std::size_t end_of_name = line.rfind(')');
