@@ -64,7 +64,7 @@ named_bytes made(const save_id& id, const std::string& library) {
   const small_model model;
   manifest m = model.describe(id.step);
   m.id = id;
-  m.library = library;
+  m.written_by = library;
   m.files.resize(2);
   named_bytes folder;
   for (std::size_t rank = 0; rank < 2; ++rank) {
@@ -124,7 +124,7 @@ TEST(golden, a_store_writes_what_the_format_says) {
   save_steps(files, 2, {step});
   const named_bytes saved = files->image().folders.at(step_folder);
   const manifest m = parse_manifest(saved.at(manifest_name), "m");
-  EXPECT_EQ(made(m.id, m.library), saved);
+  EXPECT_EQ(made(m.id, m.written_by), saved);
 }
 
 TEST(golden, a_manifest_of_the_future_is_refused_naming_both_versions) {

@@ -211,7 +211,7 @@ const broken broken_heads[] = {
     {"epoch", [](manifest& m) { m.id.epoch = 0; }},
     {"nonce", [](manifest& m) { m.id.nonce[3] = 'A'; }},
     {"nonce", [](manifest& m) { m.id.nonce.pop_back(); }},
-    {"library", [](manifest& m) { m.library = ""; }},
+    {"library", [](manifest& m) { m.written_by = ""; }},
     {"algorithm", [](manifest& m) { m.algorithm = "\x01"; }},
     {"loss scale", [](manifest& m) { m.progress.loss_scale.value = INFINITY; }},
     {"state's name", [](manifest& m) { m.states[0] = "a/b"; }},

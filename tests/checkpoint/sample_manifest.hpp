@@ -36,7 +36,7 @@ inline void settle_sizes(manifest& m) {
 inline manifest sample_manifest() {
   manifest m;
   m.id = {42, 3, "000102030405060708090a0b0c0d0e0f"};
-  m.library = "0.1.0";
+  m.written_by = "0.1.0";
   m.algorithm = "adamw";
   m.states = {"exp_avg", "exp_avg_sq"};
   m.parameters = {{"embed \"q\" \\ \xc3\xa9", {7, 3}, dtype::fp32, true, 0, ""},

@@ -30,7 +30,7 @@ void check_id(const manifest& m) {
   require(m.id.step <= most_steps, "a step has at most 12 digits");
   require(m.id.epoch >= 1, "epochs are counted from 1");
   require(is_hex(m.id.nonce, 32), "a nonce is 32 lower-case hex digits");
-  require(is_name(m.library, 1, 100), "the version of the library is no name");
+  require(is_name(m.written_by, 1, 100), "the version of the library is no name");
   require(is_name(m.algorithm, 1, 100), "the algorithm is no name");
   require(std::isfinite(m.progress.loss_scale.value), "the loss scale is not finite");
 }

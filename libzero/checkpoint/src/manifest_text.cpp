@@ -53,7 +53,7 @@ void append_head(std::string& out, const manifest& m) {
   out += ",\"nonce\":";
   append_quoted(out, m.id.nonce);
   out += "},\n\"library\":";
-  append_quoted(out, m.library);
+  append_quoted(out, m.written_by);
   out += ",\"algorithm\":";
   append_quoted(out, m.algorithm);
   out += ",\"states\":";
@@ -166,7 +166,7 @@ void read_head(text_reader& in, manifest& m) {
   in.expect(",\"nonce\":");
   m.id.nonce = in.string();
   in.expect("},\n\"library\":");
-  m.library = in.string();
+  m.written_by = in.string();
   in.expect(",\"algorithm\":");
   m.algorithm = in.string();
   in.expect(",\"states\":[");

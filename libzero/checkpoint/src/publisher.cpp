@@ -97,7 +97,7 @@ save_act publisher::begin(const source& state, std::uint64_t step, const attachm
                              std::to_string(most_steps));
     }
     act.saved = state.describe();
-    act.saved.library = ZERO_VERSION;
+    act.saved.written_by = ZERO_VERSION;
     act.saved.id.step = step;
     digest = digest_of(act.saved);
     if (!ranks_.first()) return;

@@ -58,7 +58,7 @@ json manifest_json(const checkpoint::manifest& m) {
   return {{"step", m.id.step},
           {"epoch", m.id.epoch},
           {"nonce", m.id.nonce},
-          {"library", m.library},
+          {"library", m.written_by},
           {"ranks", m.files.size()},
           {"bytes", bytes_of(m)},
           {"algorithm", m.algorithm},

@@ -51,7 +51,7 @@ struct saved_file {
 
 struct manifest {
   save_id id;
-  std::string library;              // version that wrote it
+  std::string written_by;           // version that wrote it
   std::string algorithm;            // "adamw", ..., or "own"
   std::vector<std::string> states;  // names of arrays beside the weights
   std::vector<saved_parameter> parameters;
