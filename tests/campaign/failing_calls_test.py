@@ -34,6 +34,8 @@ CALLS = {
 }
 INJECTED = re.compile(r"\b(\w+)\(.*\(INJECTED\)")
 CALL = re.compile(r"^(\d+) +(\w+)\(")
+UNFINISHED = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
+RESUMED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
 FLOOR = 55  # trials in which a call on the checkpoint directory failed; and of each call one
 CODES = {1, 3, 5, 6}
 
@@ -48,6 +50,22 @@ def words_of(zero, scratch, directory, keep=1):
 
 def run(words, **more):
     return subprocess.run(words, capture_output=True, text=True, check=False, **more)
+
+
+def whole_calls(lines):
+    """A line for each call, also where that of another thread was written before it ended."""
+    begun = {}
+    calls = []
+    for line in lines:
+        first, rest = UNFINISHED.match(line), RESUMED.match(line)
+        if first:
+            begun[first[1]] = len(calls)
+            calls.append(f"{first[1]} {first[2]}")
+        elif rest and rest[1] in begun:
+            calls[begun.pop(rest[1])] += rest[2]
+        else:
+            calls.append(line)
+    return calls
 
 
 class Campaign:
@@ -76,7 +94,7 @@ class Campaign:
         log = self.scratch / (name + ".log")
         done = run(["strace", "-f", "-qq", "-y", "-o", str(log), *options,
                     *words_of(self.zero, self.scratch, directory)], timeout=120)
-        return directory, done, log.read_text(errors="replace").splitlines()
+        return directory, done, whole_calls(log.read_text(errors="replace").splitlines())
 
     def find_places(self):
         directory, _, lines = self.traced("nothing fails", ["-e", "trace=" + ",".join(CALLS)])
@@ -84,7 +102,7 @@ class Campaign:
         for line in lines:
             call = CALL.match(line)
             if not call:
-                continue  # the end of one that another interrupted
+                continue  # a signal, or the end of a process
             made[call.groups()] += 1
             if str(directory) in line:
                 self.places.setdefault(call[2], set()).add(made[call.groups()])

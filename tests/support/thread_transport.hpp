@@ -26,7 +26,7 @@ class thread_transport {
     failing_rank_ = rank;
     failing_call_ = number;
   }
-  // Every function brings rank `rank` the pieces in the wrong order.
+  // Gathers and exchanges bring rank `rank` the pieces in the wrong order. A broadcast has one piece.
   void confuse(int rank) { confused_ = rank; }
 
   [[nodiscard]] int calls(int rank) const { return calls_[static_cast<std::size_t>(rank)]; }
@@ -44,8 +44,10 @@ class thread_transport {
     });
   }
   bool broadcast(int rank, void* bytes, std::size_t count, int root) {
-    return call(rank, 'b', bytes, count, count, [&](std::size_t r, const char* from) {
-      if (r == static_cast<std::size_t>(root) && root != rank) std::memcpy(bytes, from, count);
+    return call(rank, 'b', bytes, count, count, [&](std::size_t r, const char*) {
+      // The root's, not those of another: they are where that one receives.
+      if (r != static_cast<std::size_t>(root) || root == rank) return;
+      std::memcpy(bytes, ranks_[r].bytes, count);
     });
   }
 
