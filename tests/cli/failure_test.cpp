@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -76,6 +77,43 @@ TEST_F(Failure, OfARankThatHangsIsNamedByWhatTheOthersLeave) {
       << said.output;
   EXPECT_NE(said.output.find("for rank 1 to"), std::string::npos) << said.output;
   EXPECT_NE(said.output.find("not ended:"), std::string::npos) << said.output;
+}
+
+// Nobody is left to wait for anybody: their starter finds it.
+TEST_F(Failure, OfRanksThatAreAllStoppedIsFoundByTheStarter) {
+  running job(training(3, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  for (const pid_t rank : ranks_of_run(3)) {
+    ASSERT_GT(rank, 0);
+    kill(rank, SIGSTOP);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const ran ended = job.finish();
+  EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+  EXPECT_NE(ended.errors.find("zero train: ranks 0, 1 and 2 were stopped"), std::string::npos)
+      << ended.errors;
+  // The deadline, 2 s in which peers might have said it, and at most 10 to end.
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(2500));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(13));
+  EXPECT_TRUE(all_gone(mark_, 5));
+}
+
+// As a Ctrl-Z stops them: the time they were stopped counts for none of them, and nobody is late.
+TEST_F(Failure, IsNotThatAJobWasStoppedForLong) {
+  running job(training(3, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  std::vector<pid_t> all = ranks_of_run(3);
+  all.push_back(job.id());
+  for (int i = 0; i < 2; ++i) {
+    for (const pid_t process : all) kill(process, SIGSTOP);
+    poll(nullptr, 0, 4000);
+    for (const pid_t process : all) kill(process, SIGCONT);
+    poll(nullptr, 0, 2000);
+  }
+  kill(job.id(), SIGINT);
+  const ran ended = job.finish();
+  EXPECT_EQ(ended.exit_code, 130) << ended.errors;
+  EXPECT_TRUE(all_gone(mark_, 5));
 }
 
 // Ranks that nobody watches: each was started by hand, and they met.

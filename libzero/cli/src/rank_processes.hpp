@@ -7,6 +7,7 @@
 
 #include "signal_watch.hpp"
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ struct ranks_program {
   int ranks = 1;
   int restart = 0;  // which life of its job this is, for ZERO_RESTART
   output_of_ranks output = output_of_ranks::passed_through;
+  // Of ranks that have not joined their world yet; 0: they may be programs that never do, and are
+  // not watched.
+  std::chrono::milliseconds deadline{0};
   // If given, each rank is handed a descriptor in ZERO_RESULT_FD, and every line it writes there
   // comes here.
   std::function<void(int rank, std::string_view line)> on_result;
@@ -34,14 +38,16 @@ struct ranks_program {
 struct rank_failure {
   int rank = 0;
   int exit_code = 0;
-  int signal = 0;  // that killed it; 0: none did
-  // "rank 2 was killed by signal 9 (Killed)", "rank 2 ended with exit code 5".
+  int signal = 0;   // that killed it; 0: none did
+  std::string why;  // it is lost, in words, where the starter found that; else empty
+  // `why`, "rank 2 was killed by signal 9 (Killed)", "rank 2 ended with exit code 5".
   [[nodiscard]] std::string describe() const;
 };
 
 struct ranks_outcome {
   // The first to fail; a rank that failed because of a peer (exit code 3) only where within a
-  // second none failed by itself.
+  // second none failed by itself. A rank that is stopped while none moves for its deadline and 2 s
+  // is lost (still_ranks), and so is one that ended without an error before it joined the others.
   std::optional<rank_failure> failure;
   int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
   bool all_ended = true;   // false: something it started could not be killed

@@ -84,11 +84,6 @@ std::unique_ptr<trainer::parameter_source> open_values(const train_options& o,
   return reading("--init-from", [&] { return trainer::open_parameters(o.init_from, model); });
 }
 
-std::chrono::milliseconds deadline_of(const common_options& o) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::duration<double>(o.deadline));
-}
-
 trainer::training_options trainer_options_of(const train_options& options) {
   const common_options& o = options.training;
   trainer::training_options result;

@@ -31,8 +31,7 @@ std::string this_program() {
   return missing || !std::filesystem::exists(file, missing) ? "/proc/self/exe" : file.string();
 }
 
-training_outcome run_training_processes(const std::string& program, const arguments& given,
-                                        int ranks, int restart, const line_function& on_line,
+training_outcome run_training_processes(const training_life& what, const line_function& on_line,
                                         signal_watch& signals) {
   struct words {
     int rank;  // of those that are threads of a process
@@ -40,10 +39,11 @@ training_outcome run_training_processes(const std::string& program, const argume
   };
   std::map<int, words> last_words;  // by process
   ranks_program ranked;
-  ranked.command = given;
-  ranked.command.insert(ranked.command.begin(), program);
-  ranked.ranks = ranks;
-  ranked.restart = restart;
+  ranked.command = what.given;
+  ranked.command.insert(ranked.command.begin(), what.program);
+  ranked.ranks = what.ranks;
+  ranked.restart = what.restart;
+  ranked.deadline = what.deadline;
   ranked.on_result = [&](int rank, std::string_view line) {
     const json parsed = parse_line(rank, line);
     if (parsed["schema"] == "zero.error/1") {
@@ -62,7 +62,7 @@ training_outcome run_training_processes(const std::string& program, const argume
   }
   if (!outcome.failure) return {};
   const rank_failure& failure = *outcome.failure;
-  if (failure.signal != 0) {
+  if (failure.signal != 0 || !failure.why.empty()) {
     return {static_cast<int>(error_class::peer_lost), failure.describe(), false, outcome.all_ended};
   }
   if (last_words.count(failure.rank) == 0) {
