@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +19,32 @@
 
 namespace zero::test {
 namespace {
+
+// Processes whose end nobody but this test sees while it lives, as if the kernel kept them in a
+// call that does not return.
+class unseen_ends {
+ public:
+  // Whether that could be had of all.
+  bool take(const std::vector<pid_t>& processes) {
+    for (const pid_t process : processes) {
+      if (ptrace(PTRACE_SEIZE, process, nullptr, nullptr) != 0) return false;
+      held_.push_back(process);
+    }
+    return true;
+  }
+  ~unseen_ends() {
+    for (const pid_t process : held_) {
+      kill(process, SIGKILL);
+      int status = 0;
+      while (waitpid(process, &status, __WALL) == process && WIFSTOPPED(status)) {
+        ptrace(PTRACE_CONT, process, nullptr, nullptr);
+      }
+    }
+  }
+
+ private:
+  std::vector<pid_t> held_;
+};
 
 class Failure : public testing::Test {
  protected:
@@ -114,6 +142,29 @@ TEST_F(Failure, IsNotThatAJobWasStoppedForLong) {
   const ran ended = job.finish();
   EXPECT_EQ(ended.exit_code, 130) << ended.errors;
   EXPECT_TRUE(all_gone(mark_, 5));
+}
+
+// Rank 0 says that it waited for rank 1, and nobody is ever seen to end.
+TEST_F(Failure, OfRanksThatCannotBeEndedIsToldAllTheSame) {
+  running job(training(2, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  const std::vector<pid_t> ranks = ranks_of_run(2);
+  unseen_ends held;
+  if (!held.take(ranks)) GTEST_SKIP() << "processes cannot be traced here";
+  kill(ranks[1], SIGSTOP);
+  const auto begin = std::chrono::steady_clock::now();
+  const ran ended = job.finish();
+  // The deadline, and 10 s.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(11));
+  EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+  EXPECT_NE(ended.errors.find("zero train: rank 0: "), std::string::npos) << ended.errors;
+  EXPECT_NE(ended.errors.find("waited 1 s for rank 1"), std::string::npos) << ended.errors;
+  for (int rank = 0; rank < 2; ++rank) {
+    const std::string who = "rank " + std::to_string(rank) + " (process " +
+                            std::to_string(ranks[static_cast<std::size_t>(rank)]) + ")";
+    EXPECT_NE(ended.errors.find("; could not be ended"), std::string::npos) << ended.errors;
+    EXPECT_NE(ended.errors.find(who), std::string::npos) << ended.errors;
+  }
 }
 
 // Ranks that nobody watches: each was started by hand, and they met.

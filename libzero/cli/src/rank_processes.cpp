@@ -26,6 +26,7 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr milliseconds end_after_words{3000};  // what a rank that says it failed has for ending
 constexpr milliseconds terminate_after{1000};  // after the first failure
 constexpr milliseconds kill_after{3000};       // after the first failure or the interruption
 constexpr milliseconds abandon_after{4500};    // what SIGKILL does not end is the kernel's
@@ -40,6 +41,12 @@ struct rank_process {
   std::vector<line_pipe> outputs;  // standard output, standard error
   std::optional<line_pipe> results;
 };
+
+// Of two failures the one to be told: 3 says that somebody else was first.
+bool gives_way(const rank_failure& first, const rank_failure& other) {
+  return first.signal == 0 && first.why.empty() && first.exit_code == peer_lost_code &&
+         (other.signal != 0 || other.exit_code != peer_lost_code);
+}
 
 // The ranks of one run, from the first fork to the last wait.
 class rank_group {
@@ -58,6 +65,7 @@ class rank_group {
   void interrupt(int signal);
   void reap();
   void note_status(int rank, int status);
+  void note_words(int rank, int exit_code);
   void note_failure(const rank_failure& failure);
   void note_lost(int rank, std::string why);
   void look_for_absent();
@@ -69,6 +77,7 @@ class rank_group {
   void signal_all(int signal) noexcept;
   bool end_orphans() noexcept;
   [[nodiscard]] bool any_running() const noexcept;
+  [[nodiscard]] std::string list_of_running() const;
   [[nodiscard]] bool is_ending() const noexcept { return ending_since_.has_value(); }
 
   const ranks_program& program_;
@@ -80,6 +89,8 @@ class rank_group {
   pending_output errors_{STDERR_FILENO};
   ranks_outcome outcome_;
   std::optional<clock::time_point> ending_since_;
+  std::optional<rank_failure> told_;  // by a rank itself, which has not ended yet
+  std::optional<clock::time_point> told_since_;
   int last_signal_ = 0;  // sent to all
   still_ranks still_;
 };
@@ -120,7 +131,7 @@ void rank_group::start_rank(int rank) {
     handed_down.results = results.write.number();
     child.handed_down.push_back(handed_down.results);
     process.results.emplace(std::move(results.read), [this, rank](std::string_view line) {
-      program_.on_result(rank, line);
+      if (const auto exit_code = program_.on_result(rank, line)) note_words(rank, *exit_code);
     });
   }
   pipe_ends output;
@@ -165,7 +176,11 @@ ranks_outcome rank_group::watch() {
     escalate();
     if (is_ending() && clock::now() > *ending_since_ + abandon_after) break;
   }
-  if (is_ending()) outcome_.all_ended = end_orphans();  // they may still write to our pipes
+  if (is_ending()) {
+    outcome_.all_ended = end_orphans();  // they may still write to our pipes
+    reap();
+    outcome_.left = list_of_running();
+  }
   drain();
   return outcome_;
 }
@@ -236,10 +251,34 @@ void rank_group::note_status(int rank, int status) {
   if (!process.ended_well) note_failure(failure);
 }
 
+// A rank whose disk does not answer says so, and then cannot end: no signal ends a call that the
+// kernel does not return from.
+void rank_group::note_words(int rank, int exit_code) {
+  rank_failure failure;
+  failure.rank = rank;
+  failure.exit_code = exit_code;
+  if (!told_ || gives_way(*told_, failure)) told_ = failure;
+  if (!told_since_) told_since_ = clock::now();
+}
+
+std::string rank_group::list_of_running() const {
+  std::string list;
+  for (std::size_t i = 0; i < ranks_.size(); ++i) {
+    if (!ranks_[i].running) continue;
+    list += fmt::format("{}rank {} (process {})", list.empty() ? "" : ", ", i, ranks_[i].id);
+  }
+  return list.empty() ? list
+                      : fmt::format(
+                            "; could not be ended, and left to end when the call returns "
+                            "that they are in: {}",
+                            list);
+}
+
 // Whether there is something that no pipe and no signal tells of when it is time.
 bool rank_group::any_to_look_at() const noexcept {
-  return std::any_of(ranks_.begin(), ranks_.end(),
-                     [](const auto& rank) { return rank.stopped || rank.ended_well; });
+  return told_since_ || std::any_of(ranks_.begin(), ranks_.end(), [](const auto& rank) {
+           return rank.stopped || rank.ended_well;
+         });
 }
 
 // Those who joined would wait for one that never will: for a rank to come there is no end that its
@@ -290,15 +329,15 @@ void rank_group::note_lost(int rank, std::string why) {
 void rank_group::note_failure(const rank_failure& failure) {
   world_.report_lost(failure.rank, failure.describe());
   const bool by_our_hand = last_signal_ != 0;
-  const bool replaces = outcome_.failure && outcome_.failure->signal == 0 &&
-                        outcome_.failure->why.empty() &&
-                        outcome_.failure->exit_code == peer_lost_code &&
-                        (failure.signal != 0 || failure.exit_code != peer_lost_code);
+  const bool replaces = outcome_.failure && gives_way(*outcome_.failure, failure);
   if (!by_our_hand && (!outcome_.failure || replaces)) outcome_.failure = failure;
   if (!ending_since_) ending_since_ = clock::now();
 }
 
 void rank_group::escalate() {
+  if (!ending_since_ && told_since_ && clock::now() >= *told_since_ + end_after_words) {
+    note_failure(*told_);
+  }
   if (!ending_since_) return;
   const auto since = clock::now() - *ending_since_;
   if (since >= kill_after) {

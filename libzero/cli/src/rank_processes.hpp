@@ -30,8 +30,8 @@ struct ranks_program {
   // not watched.
   std::chrono::milliseconds deadline{0};
   // If given, each rank is handed a descriptor in ZERO_RESULT_FD, and every line it writes there
-  // comes here.
-  std::function<void(int rank, std::string_view line)> on_result;
+  // comes here. By one of them a rank may say that it failed: then its exit code is returned.
+  std::function<std::optional<int>(int rank, std::string_view line)> on_result;
 };
 
 // How a rank ended, other than with exit code 0.
@@ -51,6 +51,7 @@ struct ranks_outcome {
   std::optional<rank_failure> failure;
   int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
   bool all_ended = true;   // false: something it started could not be killed
+  std::string left;        // then, where ranks are among it: "; rank 1 (process 4711) ...", else ""
 };
 
 // Starts the ranks with RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, ZERO_RESTART and
@@ -58,8 +59,10 @@ struct ranks_outcome {
 // OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to the rank's share of the cores where the user has not
 // set them. Rank 0 has our standard input, the others none. Blocks until all have ended. When one
 // fails, the others' collectives are told at once; they get SIGTERM after 1 s, SIGKILL after 3 s.
-// An interruption is passed on as SIGTERM at once, and SIGKILL after 3 s or when it is repeated.
-// Throws invalid_argument if the program cannot be run, io_error, out_of_memory.
+// A rank that said it failed has 3 s more to end by itself; within 9 s of that this returns, even
+// if ranks cannot be ended because a call of theirs to a disk does not return. An interruption is
+// passed on as SIGTERM at once, and SIGKILL after 3 s or when it is repeated. Throws
+// invalid_argument if the program cannot be run, io_error, out_of_memory.
 [[nodiscard]] ranks_outcome run_ranks(const ranks_program& program, signal_watch& signals);
 
 }  // namespace zero::cli

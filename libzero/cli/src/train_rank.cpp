@@ -2,6 +2,7 @@
 
 #include "ending.hpp"
 #include "link_ceilings.hpp"
+#include "result_channel.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
 #include "timeline.hpp"
@@ -24,6 +25,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <new>
 #include <optional>
 
 namespace zero::cli {
@@ -56,6 +58,12 @@ auto telling(collectives::communicator& ranks, const Function& read) {
     ranks.abort(e.what());
     throw;
   }
+}
+
+error_class class_of(const std::exception& e) {
+  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) return error_class::resource;
+  const auto* const known = dynamic_cast<const error*>(&e);
+  return known != nullptr ? known->kind() : error_class::failure;
 }
 
 // A rank under another launcher may have no options of its own.
@@ -325,8 +333,10 @@ void run_training_rank(const train_options& options, rank_place place, const res
     ranks.barrier().wait();
     if (ranks.rank() == 0) sink(line);
   } catch (const std::exception& e) {
-    const auto* const known = dynamic_cast<const error*>(&e);
-    end_within(longest_ending, static_cast<int>(known ? known->kind() : error_class::failure));
+    const int kind = static_cast<int>(class_of(e));
+    end_within(longest_ending, kind);
+    // Now: a disk that does not answer may not let this rank come to its end.
+    sink(error_line(kind, e.what(), ranks.rank()));
     ranks.record_failure(e.what());
     ranks.abort(e.what());
     throw;

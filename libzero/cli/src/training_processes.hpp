@@ -24,7 +24,7 @@ struct training_outcome {
                         // an interruption, else that of the rank that failed first
   std::string message;  // one line, unless exit_code is 0
   bool interrupted = false;
-  bool all_ended = true;  // false: a process of it could not be killed
+  bool all_ended = true;  // false: a process of it could not be killed; `message` says which
 };
 
 // What is to run: a program with its arguments.
