@@ -27,6 +27,7 @@ def update(place):
                  ("step", "host step: bf16 gradients, clip, AdamW, bf16 parameters"))
         bases = [{"row": "update", "peer": name, "unit": "seconds",
                   "what": f"{what}; {elements} elements, {threads} threads"} for _, what in cases]
+        found = []
         try:
             their = place.python("torch_host_update.py", kind, elements, threads, needs=needs)
             with Contestant(name, their, environment=place.around(threads)) as theirs, \
@@ -37,9 +38,10 @@ def update(place):
                     key, bound = ("weights", 1e-6) if word == "update" else ("parameters", 5e-4)
                     check = {"what": f"{key} differ by", "allowed": bound,
                              "difference": largest_difference(a[key], b[key])}
-                    rows.append({**base, "ours": mine, "theirs": other, "check": check})
+                    found.append({**base, "ours": mine, "theirs": other, "check": check})
         except Absent as problem:
-            rows += [absent(base, problem) for base in bases[len(rows) % 2:]]
+            found += [absent(base, problem) for base in bases[len(found):]]
+        rows += found
     return rows
 
 

@@ -19,11 +19,12 @@ def quartiles(values):
 
 
 def verdict(ratios):
-    """Of ours to theirs: `ahead` or `behind` where the middle half of the pairs says so."""
+    """Of ours to theirs: `ahead` or `behind` where the middle half of the pairs says so, and it is by
+    more than a hundredth."""
     lower, upper = quartiles(ratios)
-    if upper < 1:
+    if upper < 0.99:
         return "ahead"
-    return "behind" if lower > 1 else "even"
+    return "behind" if lower > 1.01 else "even"
 
 
 def differs(row):

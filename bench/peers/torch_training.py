@@ -20,6 +20,7 @@ import participant
 from torch_gpt import Batches, Gpt
 
 CONSTANTS = {"betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.0}
+BUCKET = 1 << 21  # elements; a block of gpt-11m has 1.8 million
 
 
 class Trained:
@@ -76,7 +77,10 @@ class DeepSpeed(Trained):
                     "train_micro_batch_size_per_gpu": settings["batch"] // ranks,
                     "gradient_clipping": 1.0, "zero_allow_untested_optimizer": True,
                     "zero_force_ds_cpu_optimizer": False,
-                    "zero_optimization": {"stage": stage}})
+                    # the default of 5e8 elements is for models that are larger
+                    "zero_optimization": {"stage": stage, "reduce_bucket_size": BUCKET,
+                                          "allgather_bucket_size": BUCKET,
+                                          "stage3_prefetch_bucket_size": BUCKET}})
         self.model = self.engine
 
     def backward(self, loss):
@@ -123,12 +127,12 @@ class Training:
                          (participant.rank() + 1) * batch // ranks)
 
     def step(self, between=lambda: None):
+        self.steps += 1
         inputs, targets = self.batches.of(self.steps, self.own, self.settings["sequence"])
         loss = self.trained.model(inputs, targets)
         self.trained.backward(loss)
         between()
         self.trained.update()
-        self.steps += 1
         return loss.detach()
 
     def run(self, count):
