@@ -24,6 +24,7 @@ struct pass_seconds {
 struct measured_machine {
   double memory_copy = 0;    // bytes read and written
   double memory_update = 0;  // of an AdamW update in the dtypes of the options, as plans count them
+  double host_update = 0;    // the same of states in host memory
   double matrix = 0;         // operations of a large matrix product
   double all_gather = 0;     // bus bandwidth
   double reduce_scatter = 0;

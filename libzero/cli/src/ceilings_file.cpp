@@ -18,9 +18,10 @@ using json = nlohmann::ordered_json;
 constexpr const char* schema = "zero.ceilings/1";
 
 // Every rate by its key.
-constexpr std::array<std::pair<const char*, double measured_machine::*>, 11> rates{{
+constexpr std::array<std::pair<const char*, double measured_machine::*>, 12> rates{{
     {"memory_copy", &measured_machine::memory_copy},
     {"memory_update", &measured_machine::memory_update},
+    {"host_update", &measured_machine::host_update},
     {"matrix", &measured_machine::matrix},
     {"all_gather", &measured_machine::all_gather},
     {"reduce_scatter", &measured_machine::reduce_scatter},

@@ -173,13 +173,13 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   return run;
 }
 
-std::optional<planned_run> plan_within_budget(const planner_options& o, const planned_model& model,
-                                              const plan_ceilings& ceilings,
-                                              const train_options& options) {
-  if (!o.run.memory_budget || model.opaque) return std::nullopt;
+planned_run plan_fitted(const planner_options& o, const planned_model& model,
+                        const plan_ceilings& ceilings, const train_options& options) {
+  planned_run run = plan_run(o, model, ceilings, options);
+  if (run.fits() || !o.run.memory_budget || model.opaque) return run;
   const partition::fitted found = sharded_optimizer::fit(
       model.spec, engine_of(options, model), o.ranks, {}, *o.run.memory_budget, place_of(options));
-  if (!found.fits) return std::nullopt;
+  if (!found.fits) return run;
   train_options smaller = options;
   smaller.settled = found.tiers;
   return plan_run(o, model, ceilings, smaller);
@@ -194,7 +194,7 @@ std::vector<planned_run> plan_runs(const planner_options& o, const planned_model
       options.stage = stage;
       offload_all(options, offload, o.ranks);
       check_offload(options, o.ranks);
-      runs.push_back(plan_run(o, model, ceilings, options));
+      runs.push_back(plan_fitted(o, model, ceilings, options));
     }
   }
   return runs;
