@@ -62,7 +62,7 @@ measured_machine measure_machine(const train_options& options, rank_place& place
     if (ranks.size() > 1) measure_calls(ranks, own);
     measure_verbs(options, place, *work, own);
     together(ranks, [&] { own.matrix = measure_matrix(); });
-    together(ranks, [&] { measure_passes(options.training, batch, own); });
+    measure_passes(options.training, batch, ranks, own);
   }
   return mean_of(ranks, own);
 }

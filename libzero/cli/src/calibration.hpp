@@ -34,8 +34,12 @@ struct measured_machine {
   double disk_read = 0;
   double disk_written = 0;
   double disk_both = 0;
-  pass_seconds forward;
+  pass_seconds forward;  // of ranks that meet once a step
   pass_seconds backward;
+  // How many times as long passes take of ranks that meet at every unit, since it is gathered then,
+  // or one unit ahead: where cores are not shared evenly some ranks wait for others.
+  double gathered_on_demand = 0;
+  double gathered_ahead = 0;
 };
 
 // Sequences and tokens of the passes that are measured.

@@ -11,18 +11,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
 namespace zero::cli {
 namespace {
 
-using namespace std::chrono_literals;
-
 // The head goes over the vocabulary piece by piece: of more it does more of the same.
 constexpr int most_vocabulary = 4096;
 constexpr std::size_t least_rounds = 5;
-constexpr auto least_time = 400ms;
+constexpr double seconds_of_rounds = 0.3;
 
 // Of parameters and gradients together.
 constexpr std::uint64_t least_footprint = 48_MiB;
@@ -121,27 +120,39 @@ class passes_trial {
 
   [[nodiscard]] const trainer::gpt_config& config() const { return config_; }
 
-  round_seconds once() {
+  // meet() is called before each part, as a unit is gathered.
+  template <typename Meet>
+  round_seconds once(const Meet& meet) {
     round_seconds r;
     const span<const std::int32_t> all(tokens_);
     const auto begin = clock::now();
     since_ = begin;
+    meet();
     model_.embed_forward(all, batch_.sequences, with_.wte, with_.wpe);
     r.forward.embedding = passed();
-    for (int i = 0; i < config_.layers; ++i) model_.block_forward(i, with_.blocks[index(i)]);
+    for (int i = 0; i < config_.layers; ++i) {
+      meet();
+      model_.block_forward(i, with_.blocks[index(i)]);
+    }
     r.forward.block = passed();
+    meet();
     model_.final_norm_forward(with_.norm, with_.norm);
     r.forward.norm = passed();
+    meet();
     model_.head_forward(with_.wte, all, &loss_);
     r.forward.head_entry = passed();
+    meet();
     model_.head_backward(with_.wte, with_.wte_gradient, 1e-6F);
     r.backward.head_entry = passed();
+    meet();
     model_.final_norm_backward(with_.norm, with_.norm_gradient, with_.norm_bias_gradient);
     r.backward.norm = passed();
     for (int i = config_.layers - 1; i >= 0; --i) {
+      meet();
       model_.block_backward(i, with_.blocks[index(i)], with_.gradients[index(i)]);
     }
     r.backward.block = passed();
+    meet();
     model_.embed_backward(with_.wte_gradient, with_.wpe_gradient);
     r.backward.embedding = passed();
     r.all = std::chrono::duration<double>(since_ - begin).count();
@@ -176,35 +187,55 @@ class passes_trial {
   clock::time_point since_;
 };
 
+double median_of(const std::vector<round_seconds>& rounds) {
+  std::vector<double> all;
+  for (const round_seconds& r : rounds) all.push_back(r.all);
+  const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
+  std::nth_element(all.begin(), middle, all.end());
+  return *middle;
+}
+
+// Ranks begin each round together, and each makes as many. In a round they meet as units are
+// gathered: a unit waits until all ranks are `lag` units before it, or, without one, for nobody.
+std::vector<round_seconds> run_rounds(passes_trial& trial, collectives::communicator& ranks,
+                                      std::size_t rounds, std::optional<std::size_t> lag) {
+  std::vector<round_seconds> result;
+  std::vector<completion> met;
+  for (std::size_t i = 0; i < rounds; ++i) {
+    ranks.barrier().wait();
+    met.clear();
+    result.push_back(trial.once([&] {
+      if (!lag) return;
+      met.push_back(ranks.barrier());
+      if (met.size() > *lag) met[met.size() - 1 - *lag].wait();
+    }));
+  }
+  return result;
+}
+
+// As many as all ranks make in the time that rank 0 has for them.
+std::size_t rounds_of(passes_trial& trial, collectives::communicator& ranks) {
+  const double once = run_rounds(trial, ranks, 2, std::nullopt).back().all;
+  std::vector<double> all(static_cast<std::size_t>(ranks.size()));
+  collectives::call how;
+  how.name = "rounds";
+  ranks
+      .all_gather({&once, sizeof once, dtype::byte},
+                  {all.data(), all.size() * sizeof(double), dtype::byte}, how)
+      .wait();
+  return std::max(least_rounds, static_cast<std::size_t>(seconds_of_rounds / all.front()));
+}
+
 // Parts share the median of a round as they share all rounds together: where more ranks than cores
 // run, a part may be done in one go or be interrupted by another rank, and its own median says
 // nothing of that.
-double scale_of(const std::vector<round_seconds>& rounds) {
-  std::vector<double> all;
+void take_parts(const std::vector<round_seconds>& rounds, const trainer::gpt_config& config,
+                measured_machine& found) {
   double sum = 0;
-  for (const round_seconds& r : rounds) {
-    all.push_back(r.all);
-    sum += r.all;
-  }
-  const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
-  std::nth_element(all.begin(), middle, all.end());
-  return *middle / sum;
-}
-
-}  // namespace
-
-void measure_passes(const common_options& o, const measured_batch& batch, measured_machine& found) {
-  using clock = std::chrono::steady_clock;
-  passes_trial trial(o, batch);
-  (void)trial.once();
-  std::vector<round_seconds> rounds;
-  const auto begin = clock::now();
-  while (rounds.size() < least_rounds || clock::now() - begin < least_time) {
-    rounds.push_back(trial.once());
-  }
-  const double scale = scale_of(rounds);
-  const double blocks = trial.config().layers;
-  const double entries = trial.config().vocabulary;
+  for (const round_seconds& r : rounds) sum += r.all;
+  const double scale = median_of(rounds) / sum;
+  const double blocks = config.layers;
+  const double entries = config.vocabulary;
   for (const auto& [from, to] :
        {std::pair{&round_seconds::forward, &measured_machine::forward},
         std::pair{&round_seconds::backward, &measured_machine::backward}}) {
@@ -218,6 +249,21 @@ void measure_passes(const common_options& o, const measured_batch& batch, measur
       mean.head_entry += scale * each.head_entry / entries;
     }
   }
+}
+
+}  // namespace
+
+void measure_passes(const common_options& o, const measured_batch& batch,
+                    collectives::communicator& ranks, measured_machine& found) {
+  passes_trial trial(o, batch);
+  const std::size_t rounds = rounds_of(trial, ranks);
+  const std::vector<round_seconds> free = run_rounds(trial, ranks, rounds, std::nullopt);
+  take_parts(free, trial.config(), found);
+  found.gathered_ahead = found.gathered_on_demand = 1;
+  if (ranks.size() == 1) return;
+  const double alone = median_of(free);
+  found.gathered_ahead = median_of(run_rounds(trial, ranks, rounds, 1)) / alone;
+  found.gathered_on_demand = median_of(run_rounds(trial, ranks, rounds, 0)) / alone;
 }
 
 }  // namespace zero::cli

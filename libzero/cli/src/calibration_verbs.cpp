@@ -6,16 +6,20 @@
 #include "calibration_trials.hpp"
 #include "tier_choice.hpp"
 #include "trainer/gpt_model.hpp"
+#include "verb_rates.hpp"
 
 #include <zero/base/bytes.hpp>
+#include <zero/base/error.hpp>
 #include <zero/engine/planned_rank.hpp>
 #include <zero/engine/sharded_optimizer.hpp>
+#include <zero/offload/swap_file.hpp>
 #include <zero/partition/communication_plan.hpp>
 #include <zero/partition/cost_model.hpp>
 #include <zero/partition/tier_traffic.hpp>
 
+#include <algorithm>
 #include <cstring>
-#include <memory>
+#include <optional>
 #include <vector>
 
 namespace zero::cli {
@@ -29,18 +33,12 @@ constexpr int warming_steps = 2;
 constexpr int counted_steps = 7;
 // A gradient of no zeros and no subnormals, whatever its dtype.
 constexpr int gradient_byte = 0x3A;
-// What a difference of two times is at least, of the longer.
-constexpr double least_part = 0.05;
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
-
-double less(double whole, double part) { return std::max(whole - part, least_part * whole); }
-
-double over(double bytes, double seconds) { return seconds > 0 ? bytes / seconds : 0; }
 
 trainer::gpt_config large_model(const common_options& o) {
   trainer::gpt_config config = chosen_model(o);
@@ -80,13 +78,7 @@ engine_options engine_of_trial(const train_options& options, const trainer::gpt_
   return engine;
 }
 
-// Seconds of a step's parts, medians.
-struct step_parts {
-  double forward = 0;   // parameters are gathered
-  double backward = 0;  // gathered but for the first unit, and gradients reduced
-  double step = 0;      // the vote and the update
-};
-
+// Medians.
 step_parts time_steps(const partition::model_spec& model, const engine_options& engine,
                       collectives::communicator& ranks, optim::processor& work) {
   using clock = std::chrono::steady_clock;
@@ -134,39 +126,20 @@ step_parts time_steps(const partition::model_spec& model, const engine_options& 
   return {median(forward), median(backward), median(step)};
 }
 
-// Of one way to keep the state: what it moves, and how long that takes.
-struct trial {
-  step_parts took;
-  partition::tier_traffic_plan moved;
-  partition::update_traffic updated;
-  double gathered = 0;        // over the bus, in a forward
-  double gathered_again = 0;  // in a backward
-  double reduced = 0;
-  double gathers = 0;  // calls
-  double reduces = 0;
-  // The share of elements that are gathered in a forward, of all times that they are.
-  double forward_share = 1;
-};
-
-trial try_out(const train_options& options, offload_tier tier, rank_place& place,
-              optim::processor& work) {
-  const common_options& o = options.training;
-  collectives::communicator& ranks = *place.ranks;
-  const trainer::gpt_config config = large_model(o);
-  const partition::model_spec model = trainer::model_of(config, o.dtype);
-  const engine_options engine = engine_of_trial(options, config, tier, ranks.size());
-  const planned_rank plan = plan_rank(model, engine, ranks.size());
-  trial t;
+// What a rank moves in a step of such a training.
+verb_trial plan_trial(const partition::model_spec& model, const engine_options& engine, int ranks) {
+  const planned_rank plan = plan_rank(model, engine, ranks);
+  verb_trial t;
   for (const partition::planned_operation& op :
        partition::plan_communication(plan.layout, plan.memory, 1).operations) {
     const double bus = static_cast<double>(op.bytes()) / op.ranks * (op.ranks - 1);
     if (op.what == partition::transfer::gather) {
       t.gathered += bus;
       t.gathered_again += bus * static_cast<double>(op.times - 1);
-      t.gathers += 1;
+      ++t.gathers;
     } else if (op.what == partition::transfer::reduce) {
       t.reduced += bus;
-      t.reduces += 1;
+      ++t.reduces;
     }
   }
   t.moved = partition::plan_tier_traffic(plan.layout, plan.memory, 1);
@@ -179,76 +152,64 @@ trial try_out(const train_options& options, offload_tier tier, rank_place& place
     if (b.unit == engine.forward_order.back()) turning += b.padded;
   }
   t.forward_share = static_cast<double>(all) / static_cast<double>(2 * all - turning);
-  t.took = time_steps(model, engine, ranks, work);
   return t;
 }
 
-void take_from_memory(const trial& t, measured_machine& found) {
-  const double calls = found.call_seconds;
-  const bool alone = t.gathered == 0;
-  double update = t.took.step;
-  if (alone) {
-    update += t.took.forward + t.took.backward;
-  } else {
-    const double gather = less(t.took.forward, t.gathers * calls);
-    found.all_gather = over(t.gathered, gather);
-    const double again = t.took.forward * t.gathered_again / t.gathered;
-    found.reduce_scatter = over(t.reduced, less(t.took.backward, again + t.reduces * calls));
-    update = less(update, calls);
+class trials {
+ public:
+  trials(const train_options& options, rank_place& place, optim::processor& work)
+      : options_(options),
+        ranks_(*place.ranks),
+        work_(work),
+        config_(large_model(options.training)),
+        model_(trainer::model_of(config_, options.training.dtype)) {}
+
+  verb_trial with(offload_tier tier) {
+    const engine_options engine = engine_of_trial(options_, config_, tier, ranks_.size());
+    verb_trial t = plan_trial(model_, engine, ranks_.size());
+    t.took = time_steps(model_, engine, ranks_, work_);
+    return t;
   }
-  found.memory_update = over(static_cast<double>(t.updated.device), update);
-}
 
-// Beyond what it takes in memory.
-step_parts beyond(const trial& t, const trial& in_memory) {
-  step_parts more;
-  const double again = (1 - t.forward_share) / t.forward_share;
-  more.forward = less(t.took.forward, in_memory.took.forward);
-  more.backward = less(t.took.backward, in_memory.took.backward + again * more.forward);
-  more.step = t.took.step;
-  return more;
-}
+  // Whether every rank has room on the disk. Collective.
+  bool disk_has_room() {
+    const engine_options engine =
+        engine_of_trial(options_, config_, offload_tier::nvme, ranks_.size());
+    const std::uint64_t bytes = plan_rank(model_, engine, ranks_.size())
+                                    .memory.bytes()[static_cast<std::size_t>(memory_account::disk)];
+    unsigned char own = 1;
+    std::vector<unsigned char> all(static_cast<std::size_t>(ranks_.size()));
+    std::optional<offload::swap_file> file;  // until all have theirs
+    try {
+      file.emplace(options_.training.nvme_path);
+      file->reserve(bytes);
+    } catch (const error&) {
+      own = 0;
+    }
+    collectives::call how;
+    how.name = "room";
+    ranks_.all_gather({&own, 1, dtype::byte}, {all.data(), all.size(), dtype::byte}, how).wait();
+    return std::all_of(all.begin(), all.end(), [](unsigned char room) { return room == 1; });
+  }
 
-void take_from_host(const trial& t, const trial& in_memory, measured_machine& found) {
-  const step_parts more = beyond(t, in_memory);
-  found.host_to_device =
-      over(static_cast<double>(t.moved.gathers.host_to_device) * t.forward_share, more.forward);
-  found.device_to_host = over(static_cast<double>(t.moved.gradients.device_to_host), more.backward);
-  const auto seconds = [](std::uint64_t bytes, double rate) {
-    return rate > 0 ? static_cast<double>(bytes) / rate : 0;
-  };
-  const double crossing = seconds(t.moved.updates.host_to_device, found.host_to_device) +
-                          seconds(t.moved.updates.device_to_host, found.device_to_host);
-  found.host_update =
-      over(static_cast<double>(t.updated.host), less(more.step, found.call_seconds + crossing));
-}
-
-void take_from_disk(const trial& t, const trial& in_memory, const trial& host,
-                    measured_machine& found) {
-  const step_parts more = beyond(t, in_memory);
-  const step_parts copies = beyond(host, in_memory);
-  found.disk_read = over(static_cast<double>(t.moved.gathers.disk_read) * t.forward_share,
-                         less(more.forward, copies.forward));
-  found.disk_written = over(static_cast<double>(t.moved.gradients.disk_written),
-                            less(more.backward, copies.backward));
-  // Both until the shorter is done, then the rest alone.
-  const auto read = static_cast<double>(t.moved.updates.disk_read);
-  const auto written = static_cast<double>(t.moved.updates.disk_written);
-  const double both = std::min(read, written);
-  const double rest = (read - both) / found.disk_read + (written - both) / found.disk_written;
-  found.disk_both = over(2 * both, less(t.took.step, rest));
-}
+ private:
+  const train_options& options_;
+  collectives::communicator& ranks_;
+  optim::processor& work_;
+  trainer::gpt_config config_;
+  partition::model_spec model_;
+};
 
 }  // namespace
 
 void measure_verbs(const train_options& options, rank_place& place, optim::processor& work,
                    measured_machine& found) {
-  const trial memory = try_out(options, offload_tier::none, place, work);
-  take_from_memory(memory, found);
-  const trial host = try_out(options, offload_tier::cpu, place, work);
-  take_from_host(host, memory, found);
-  const trial disk = try_out(options, offload_tier::nvme, place, work);
-  take_from_disk(disk, memory, host, found);
+  trials trying(options, place, work);
+  verb_trials all;
+  all.memory = trying.with(offload_tier::none);
+  all.host = trying.with(offload_tier::cpu);
+  if (trying.disk_has_room()) all.disk = trying.with(offload_tier::nvme);
+  take_rates(all, found);
 }
 
 }  // namespace zero::cli

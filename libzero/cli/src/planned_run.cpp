@@ -81,11 +81,23 @@ std::vector<double> times_by_use(const planned_model& model, const pass_seconds&
   return result;
 }
 
+// How many times as long passes take because ranks wait for each other at what is gathered.
+double waiting_of(const partition::memory_plan& plan, const measured_machine& measured) {
+  const auto& uses = plan.parameter_slots().uses;
+  const bool gathers = std::any_of(uses.begin(), uses.end(), [](const partition::slot_use& use) {
+    return use.slot != partition::no_slot;
+  });
+  if (!gathers) return 1;
+  return plan.options().prefetch == 0 ? measured.gathered_on_demand : measured.gathered_ahead;
+}
+
 partition::compute_times compute_times_of(const planned_model& model, const common_options& o,
-                                          int sequences, const plan_ceilings& ceilings) {
+                                          int sequences, const partition::memory_plan& plan,
+                                          const plan_ceilings& ceilings) {
   partition::compute_times times;
   if (const machine_record* record = measured_passes(model, o, ceilings)) {
-    const double share = static_cast<double>(sequences) / record->batch.sequences;
+    const double share = waiting_of(plan, record->measured) * static_cast<double>(sequences) /
+                         record->batch.sequences;
     times.forward = times_by_use(model, record->measured.forward, share);
     times.backward = times_by_use(model, record->measured.backward, share);
     return times;
@@ -166,7 +178,8 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   take_activations(run, model, sequences);
   run.tokens = static_cast<std::uint64_t>(training.batch) *
                static_cast<std::uint64_t>(sequence_of(model, training));
-  const partition::compute_times times = compute_times_of(model, training, sequences, ceilings);
+  const partition::compute_times times =
+      compute_times_of(model, training, sequences, rank.memory, ceilings);
   run.step =
       partition::estimate_step(rank.layout, rank.memory, times, ceilings.machine, micro_batches);
   compare(run, o, model.opaque);
