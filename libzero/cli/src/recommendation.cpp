@@ -114,10 +114,7 @@ std::optional<recommended_run> recommend(const planner_options& o, const planned
   for (int accumulate = o.run.training.accumulate; fitting == 0 && accumulate <= most;
        accumulate *= 2) {
     for (const train_options& way : ways(o, model, accumulate)) {
-      runs.push_back(plan_run(o, model, ceilings, way));
-      if (!runs.back().fits()) {
-        if (auto smaller = plan_within_budget(o, model, ceilings, way)) runs.back() = *smaller;
-      }
+      runs.push_back(plan_fitted(o, model, ceilings, way));
       fitting += runs.back().fits() ? 1 : 0;
     }
   }
@@ -135,8 +132,8 @@ std::optional<recommended_run> recommend(const planner_options& o, const planned
     const bool fast = run.fits() && run.step.estimate <= fastest * as_fast;
     if (fast && is_leaner(run, *best)) best = &run;
   }
-  recommended_run found{*best, "", runs.size(), fitting};
-  found.reason = reason_of(*best, runs, fitting, o.ranks);
+  recommended_run found{*best, reason_of(*best, runs, fitting, o.ranks), {}};
+  found.looked_at = std::move(runs);
   return found;
 }
 
@@ -153,6 +150,16 @@ nlohmann::ordered_json describe(const recommended_run& found, int ranks) {
                             {"estimate", run.step.estimate},
                             {"bound_by", name_of(run.step.bound_by)}};
   result["reason"] = found.reason;
+  result["ways"] = nlohmann::ordered_json::array();
+  for (const planned_run& way : found.looked_at) {
+    nlohmann::ordered_json line{{"policy", way.options.stage}};
+    report_tiers(line, way.options, ranks);
+    line["prefetch"] = way.options.training.prefetch;
+    line["accumulate"] = way.options.training.accumulate;
+    line["estimate"] = way.step.estimate;
+    line["fits"] = way.fits();
+    result["ways"].push_back(std::move(line));
+  }
   result["config"] = config_json(run.options, ranks);
   return result;
 }
