@@ -42,12 +42,6 @@ struct rank_process {
   std::optional<line_pipe> results;
 };
 
-// Of two failures the one to be told: 3 says that somebody else was first.
-bool gives_way(const rank_failure& first, const rank_failure& other) {
-  return first.signal == 0 && first.why.empty() && first.exit_code == peer_lost_code &&
-         (other.signal != 0 || other.exit_code != peer_lost_code);
-}
-
 // The ranks of one run, from the first fork to the last wait.
 class rank_group {
  public:
@@ -393,14 +387,6 @@ bool rank_group::any_running() const noexcept {
 }
 
 }  // namespace
-
-std::string rank_failure::describe() const {
-  if (!why.empty()) return why;
-  if (signal != 0) {
-    return fmt::format("rank {} was killed by signal {} ({})", rank, signal, strsignal(signal));
-  }
-  return fmt::format("rank {} ended with exit code {}", rank, exit_code);
-}
 
 ranks_outcome run_ranks(const ranks_program& program, signal_watch& signals) {
   return rank_group(program, signals).watch();

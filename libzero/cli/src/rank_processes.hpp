@@ -5,6 +5,7 @@
 // kernel when this process ends, and within 3 s of the first failure or interruption otherwise.
 // For a process with one thread.
 
+#include "rank_failure.hpp"
 #include "signal_watch.hpp"
 
 #include <chrono>
@@ -32,16 +33,6 @@ struct ranks_program {
   // If given, each rank is handed a descriptor in ZERO_RESULT_FD, and every line it writes there
   // comes here. By one of them a rank may say that it failed: then its exit code is returned.
   std::function<std::optional<int>(int rank, std::string_view line)> on_result;
-};
-
-// How a rank ended, other than with exit code 0.
-struct rank_failure {
-  int rank = 0;
-  int exit_code = 0;
-  int signal = 0;   // that killed it; 0: none did
-  std::string why;  // it is lost, in words, where the starter found that; else empty
-  // `why`, "rank 2 was killed by signal 9 (Killed)", "rank 2 ended with exit code 5".
-  [[nodiscard]] std::string describe() const;
 };
 
 struct ranks_outcome {
