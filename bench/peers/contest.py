@@ -22,7 +22,7 @@ class Absent(Exception):
 
 
 def _sessions():
-    """(session, processor ticks) of every process."""
+    """(process, session, processor ticks) of every process."""
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
