@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # What others reach beside what libzero reaches, on the same work in the same run:
 #   scripts/peers.sh [--quick] [--out DIR] [--under COMMAND] [ROW...]
-# Rows: update, collectives, training, disk, checkpoint; all unless some are named.
+# Rows: update, collectives, training, deepspeed, disk, checkpoint; all unless some are named.
 # --quick   small sizes and few pairs, to see that everything works: its numbers say little
 # --out     default out/peers: peers.json (schema zero.peers/1) and peers.md
 # --under   a command that whatever is heavy is run by, such as a lock of the machine; once for
 #           building and once a row
 # Sets up PyTorch and DeepSpeed as bench/peers/requirements.txt pins them, in build/peers and nowhere
-# else; needs no network once they are there. Open MPI and fio are used where they are installed
-# (scripts/setup.sh test optional). What cannot be had is a row with the reason. Exit code 1 where
+# else; needs no network once they are there. fio is used where it is installed (scripts/setup.sh
+# optional). What cannot be had is a row with the reason. Exit code 1 where
 # ours failed, or the two did not do the same work; 2 for wrong usage.
 set -euo pipefail
 
@@ -31,13 +31,13 @@ while [ $# -gt 0 ]; do
       fi
       shift
       ;;
-    update | collectives | training | disk | checkpoint) rows+=("$1") ;;
-    *) fail "$1: there are --quick, --out, --under, and rows update, collectives, training, disk, checkpoint" ;;
+    update | collectives | training | deepspeed | disk | checkpoint) rows+=("$1") ;;
+    *) fail "$1: there are --quick, --out, --under, and rows update, collectives, training, deepspeed, disk, checkpoint" ;;
   esac
   shift
 done
 
-"$here/setup.sh" build
+"$here/setup.sh" build test
 source "$here/build_settings.sh"
 peers="$root/build/peers"
 list="$root/bench/peers/requirements.txt"

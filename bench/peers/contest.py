@@ -22,7 +22,7 @@ class Absent(Exception):
 
 
 def _sessions():
-    """(session, processor ticks) of every process."""
+    """(process, session, processor ticks) of every process that lives."""
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -31,6 +31,8 @@ def _sessions():
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
             continue  # it ended
+        if fields[0] in "ZX":
+            continue  # it too, and its parent has not looked yet
         yield int(name), int(fields[3]), int(fields[11]) + int(fields[12])
 
 
@@ -93,17 +95,26 @@ class Contestant:
                 process.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 pass
-        for pid, session, _ in _sessions():
-            if session in self.sessions():
+        self._end_all()
+        self.pipes, self.processes = [], []
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_all(self):
+        """Kills what is left of its sessions and sees it go; what nobody has waited for yet is gone."""
+        own, until = self.sessions(), time.monotonic() + 10
+        while own and time.monotonic() < until:
+            left = [pid for pid, session, _ in _sessions() if session in own]
+            if not left:
+                break
+            for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-        for process in self.processes:
-            process.wait()
-        self.pipes, self.processes = [], []
-        self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            for process in self.processes:
+                process.wait()
+            select.select([], [], [], 0.01)
 
     def _collect(self):
         answers, until = {}, time.monotonic() + ANSWER_SECONDS
@@ -114,9 +125,11 @@ class Contestant:
                 answers[answer["rank"]] = answer
             if len(answers) >= self.ranks:
                 break
+            # Asked before: what has ended may have answered first.
+            ended = any(process.poll() is not None for process in self.processes)
             if select.select([self.answers], [], [], 0.2)[0]:
                 self.rest += os.read(self.answers, 1 << 16)
-            elif any(process.poll() is not None for process in self.processes):
+            elif ended:
                 raise Absent(f"{self.name} ended: {self._last_line()}")
             elif time.monotonic() > until:
                 raise Absent(f"{self.name} said nothing for {ANSWER_SECONDS} s")

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,10 @@ import table
 from place import Place, command_version
 from rows_disk import checkpoint, disk
 from rows_host import collectives, update
-from rows_training import training
+from rows_training import deepspeed, training
 
-ROWS = {"update": update, "collectives": collectives, "training": training, "disk": disk,
+ROWS = {"update": update, "collectives": collectives, "training": training,
+        "deepspeed": deepspeed, "disk": disk,
         "checkpoint": checkpoint}
 
 
@@ -108,6 +110,8 @@ def write(path, text):
 def main():
     given = options()
     if given.write:
+        # so that contestants and their folders go with this process
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         place = Place(given.environment, given.programs, given.quick)
         write(given.write, json.dumps(ROWS[given.rows[0]](place)))
         return 0

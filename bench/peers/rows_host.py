@@ -16,7 +16,7 @@ def absent(base, problem):
 
 def update(place):
     """AdamW in fp32; and clip, AdamW and casts with bf16 on both sides."""
-    elements, count = (1 << 22, 5) if place.quick else (1 << 25, 15)
+    elements, count = (1 << 22, 5) if place.quick else (1 << 25, 31)
     threads, rows = place.cores, []
     own = [place.program("peer_update"), str(elements), str(threads)]
     for kind, name, needs in (("fused", "torch AdamW fused", ("torch",)),
