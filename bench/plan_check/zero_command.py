@@ -44,10 +44,11 @@ class Zero:
     def plan(self, common, *words):
         return json.loads(self.said("plan", *common, *words, "--json"))
 
-    def train(self, common, words, expected):
+    def train(self, common, words, expected, seconds=None):
         """The run's own line, and seconds of its steps: as many as take `seconds` by what is
         expected, but for the first."""
-        steps = FIRST_STEPS + max(self.least_steps, min(60, int(self.seconds / max(expected, 1e-3))))
+        steps = FIRST_STEPS + max(self.least_steps, min(60, int((seconds or self.seconds) /
+                                                              max(expected, 1e-3))))
         written = self.folder / "steps.json"
         self.said("train", *joined(common, words), "--steps", steps, "--measure-links", "off",
                   "--nvme-path", self.folder, "--json", written)
