@@ -52,7 +52,7 @@ def check_budget(zero, budget):
     for way in recommended["ways"]:
         if not way["fits"]:
             continue
-        _, seconds = zero.train(limited, tiers_of(way), way["estimate"], GLANCE)
+        _, seconds = zero.train(limited, tiers_of(way), way["estimate"], GLANCE, 5)
         found["ways"].append({"words": key_of(way), "predicted": way["estimate"],
                               "measured": middle(seconds)})
     found["ways"].sort(key=lambda way: way["measured"])
@@ -60,7 +60,7 @@ def check_budget(zero, budget):
     finalists = [way for way in found["ways"][:FINALISTS] if way is not ours] + [ours]
     for _ in range(ROUNDS):
         for way in finalists:
-            _, seconds = zero.train(limited, way["words"], way["predicted"], 2 * GLANCE)
+            _, seconds = zero.train(limited, way["words"], way["predicted"], 2 * GLANCE, 7)
             way.setdefault("again", []).append(middle(seconds))
     best = min(finalists, key=lambda way: middle(way["again"]))
     found["fastest"] = best["words"]

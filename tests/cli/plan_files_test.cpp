@@ -179,7 +179,9 @@ TEST_F(PlanFiles, CeilingsAreMeasuredWrittenAndRead) {
     }
     for (const char* factor : {"gathered_on_demand", "gathered_ahead"}) {
       const json& times = ceilings.at("passes").at(factor);
-      if (ranks[0] == '1') EXPECT_EQ(times, 1.0) << factor;
+      if (ranks[0] == '1') {
+        EXPECT_EQ(times, 1.0) << factor;
+      }
       EXPECT_GT(times, 0.5) << factor;
     }
     const json later = planned(model);

@@ -358,7 +358,9 @@ TEST(Plan, TellsTheWaysItChoseFrom) {
     json place = way;
     for (const char* said : {"estimate", "fits"}) place.erase(said);
     seen.push_back(place.dump());
-    if (way.at("policy") != "3") EXPECT_EQ(way.at("prefetch"), 1) << "nothing is gathered";
+    if (way.at("policy") != "3") {
+      EXPECT_EQ(way.at("prefetch"), 1) << "nothing is gathered";
+    }
     if (!way.at("fits").get<bool>()) continue;
     ++fitting;
     fastest = std::min(fastest, way.at("estimate").get<double>());
