@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Trains what `zero plan` predicts, and compares: 40 configurations by bytes, by what fits a budget
-# and by seconds of a step after --calibrate; and for five budgets the recommendation with all else
-# that fits, by measurement.
-#   scripts/plan_check.sh [--zero FILE] [--folder FOLDER] [--part predictions|recommendations]
-#                         [--only NAME]... [--times-only] OUT
-# Needs a machine that does nothing else, 12 minutes of it; --part and --only NAME (a group of
-# configurations, or with --part recommendations a budget) take less of it at a time. What is
-# measured is kept in OUT, a file a group and a budget; plan_check.json and plan_check.md are of all that lies
-# there. Swap files lie in FOLDER (default $TMPDIR, else /tmp). --times-only leaves out what fits.
-# Exits 1 where a bar of plan_check.md is not met.
+# Trains what `zero plan` predicts, and compares: 40 configurations by bytes, by seconds of a step
+# after --calibrate, and by what fits around the edges of a budget; and for five budgets the
+# recommendation with all else that fits, by measurement.
+#   scripts/plan_check.sh [--zero FILE] [--folder FOLDER]
+#                         [--part predictions|feasibility|recommendations [--only NAME]...] OUT
+# Needs a machine that does nothing else, for 15 minutes; --part and --only NAME (a group of
+# configurations, or a budget) take some of them at a time. What is found is kept in OUT, a file a
+# group and a budget; plan_check.json and plan_check.md there are of all that lies there. Swap files
+# lie in FOLDER (default $TMPDIR, else /tmp). Exits 1 where a bar is not met.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -1,54 +1,49 @@
 """Called by scripts/plan_check.sh, which says what the options are."""
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from . import report
+from . import feasibility, predictions, recommendations, report
 from .configurations import GROUPS
-from .predictions import check_group
-from .recommendations import BUDGETS, check_budget
+from .recommendations import BUDGETS
 from .zero_command import Failed, Zero
 
+# Of what, checked how, kept in files of which name.
+PARTS = {"predictions": (GROUPS, predictions.check_group, "group", report.group_rows),
+         "feasibility": (GROUPS, feasibility.check_group, "edges", report.edge_rows),
+         "recommendations": (BUDGETS, recommendations.check_budget, "budget", report.budget_rows)}
 
-def chosen(names, known, what):
-    unknown = set(names) - set(known)
+
+def chosen(names, known):
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise SystemExit(f"plan_check: no {what} is called {sorted(unknown)[0]}; there are: "
-                         + ", ".join(known))
-    return names or list(known)
+        sys.exit(f"plan_check: --only: there is no {unknown[0]}; there are " + ", ".join(known))
+    return [known[name] for name in names or known]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="plan_check", add_help=False)
     parser.add_argument("--zero", required=True)
     parser.add_argument("--folder")
-    parser.add_argument("--part", choices=("predictions", "recommendations"))
+    parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--times-only", action="store_true")
     parser.add_argument("out")
     options = parser.parse_args()
+    if options.only and not options.part:
+        sys.exit("plan_check: --only needs --part beside it")
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    groups = {g.name: g for g in GROUPS}
-    budgets = {b.name: b for b in BUDGETS}
-    parts = [options.part] if options.part else ["predictions", "recommendations"]
     with tempfile.TemporaryDirectory(prefix="plan_check.", dir=options.folder) as folder:
         zero = Zero(options.zero, folder)
         try:
-            if "predictions" in parts:
-                for name in chosen(options.only, groups, "group"):
-                    found = check_group(zero, groups[name], not options.times_only)
-                    report.write(out / f"group-{name}.json", found)
-                    print(report.group_rows(found), end="", flush=True)
-            if "recommendations" in parts:
-                names = [] if "predictions" in parts else options.only
-                for name in chosen(names, budgets, "budget"):
-                    found = check_budget(zero, budgets[name])
-                    report.write(out / f"budget-{name}.json", found)
-                    print(report.budget_rows(found), end="", flush=True)
+            for part in [options.part] if options.part else PARTS:
+                known, check, kind, rows = PARTS[part]
+                for one in chosen(options.only, {each.name: each for each in known}):
+                    found = check(zero, one)
+                    report.write(out / f"{kind}-{one.name}.json", found)
+                    print(rows(found), end="", flush=True)
         except Failed as why:
             sys.exit(f"plan_check: {why}")
     whole = report.summary(out)

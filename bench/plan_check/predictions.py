@@ -1,7 +1,6 @@
-"""Every configuration planned, trained and compared: bytes, feasibility, seconds of a step."""
+"""Every configuration planned, trained and compared: bytes, and seconds of a step."""
 
 import json
-import re
 
 from .quiet import Watch
 from .zero_command import middle, tiers_of
@@ -35,30 +34,6 @@ def differing_bytes(planned, real):
     return found
 
 
-def fits(zero, common, planned, budget):
-    report = zero.plan(common, "--stages", planned["policy"], "--offload", planned["offload"],
-                       "--prefetch", planned["prefetch"], "--memory-budget", budget)
-    return report["runs"][0]["fits"]
-
-
-def wrong_feasibility(zero, common, planned):
-    """Around what is planned, and around the smallest budget that training says would do: plan and
-    training must agree, and what is planned must hold."""
-    words = tiers_of(planned)
-    peak = planned["memory"][0]["predicted"]["peak"]
-    _, refusal = zero.accepts(common, words, 1)
-    least = int(re.search(r"smallest that would do is (\d+)", refusal).group(1))
-    expected = {peak: True, peak - 1: peak > least, least: True, least - 1: False}
-    found = []
-    for budget, holds in expected.items():
-        said = fits(zero, common, planned, budget)
-        accepted, _ = zero.accepts(common, words, budget)
-        if said != holds or accepted != holds:
-            found.append(f"--memory-budget {budget}: planned {said}, trained {accepted}, "
-                         f"expected {holds}")
-    return least, found
-
-
 def check_run(zero, common, run, ceilings, steady):
     """One configuration, between two calibrations."""
     options = [*common, *run.options]
@@ -81,7 +56,7 @@ def check_run(zero, common, run, ceilings, steady):
             "others": others, "drift": drift,
             "steady": others <= steady and abs(drift) <= steady,
             "bytes": planned["memory"][0]["predicted"],
-            "differing_bytes": differing_bytes(planned, real)}, planned
+            "differing_bytes": differing_bytes(planned, real)}
 
 
 def rate_of(ceilings):
@@ -90,7 +65,7 @@ def rate_of(ceilings):
     return 1 / (passes["forward"]["block"] + passes["backward"]["block"])
 
 
-def check_group(zero, group, edges):
+def check_group(zero, group):
     """Calibrates and checks every configuration of a group. Where others used the machine, or its
     rate was another afterwards, what was measured is no measure of what was predicted, and is
     measured again; what never was steady is kept as it is."""
@@ -100,13 +75,10 @@ def check_group(zero, group, edges):
     runs = []
     for run in group.runs:
         for attempt in range(1, ATTEMPTS + 1):
-            result, planned = check_run(zero, common, run, ceilings, STEADY)
+            result = check_run(zero, common, run, ceilings, STEADY)
             if result["steady"]:
                 break
         result["attempts"] = attempt
-        if edges:
-            result["least_budget"], result["wrong_feasibility"] = wrong_feasibility(
-                zero, [*common, *run.options], planned)
         runs.append(result)
     return {"schema": "zero.plan_check/1", "group": group.name, "ranks": group.ranks,
             "options": common, "ceilings": json.loads(ceilings.read_text(encoding="utf-8")),

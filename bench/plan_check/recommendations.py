@@ -27,6 +27,7 @@ BUDGETS = [
     Budget("wide-4", 4, [*dims(2, 512, 8, 2000, 32), "--batch", "8"], "60MiB"),
 ]
 
+GLANCE = 0.6  # seconds of steps of each way that fits
 FINALISTS = 4  # of the fastest, measured again beside what is recommended
 ROUNDS = 5
 
@@ -51,7 +52,7 @@ def check_budget(zero, budget):
     for way in recommended["ways"]:
         if not way["fits"]:
             continue
-        _, seconds = zero.train(limited, tiers_of(way), way["estimate"])
+        _, seconds = zero.train(limited, tiers_of(way), way["estimate"], GLANCE, 5)
         found["ways"].append({"words": key_of(way), "predicted": way["estimate"],
                               "measured": middle(seconds)})
     found["ways"].sort(key=lambda way: way["measured"])
@@ -59,7 +60,7 @@ def check_budget(zero, budget):
     finalists = [way for way in found["ways"][:FINALISTS] if way is not ours] + [ours]
     for _ in range(ROUNDS):
         for way in finalists:
-            _, seconds = zero.train(limited, way["words"], way["predicted"])
+            _, seconds = zero.train(limited, way["words"], way["predicted"], 2 * GLANCE, 7)
             way.setdefault("again", []).append(middle(seconds))
     best = min(finalists, key=lambda way: middle(way["again"]))
     found["fastest"] = best["words"]

@@ -22,11 +22,9 @@ def joined(common, words):
 class Zero:
     """`program`, with swap files and what it writes in `folder`."""
 
-    def __init__(self, program, folder, least_steps=9, seconds=2.5):
+    def __init__(self, program, folder):
         self.program = str(program)
         self.folder = Path(folder)
-        self.least_steps = least_steps
-        self.seconds = seconds
 
     def call(self, *words):
         return subprocess.run([self.program, *map(str, words)], capture_output=True, text=True,
@@ -44,10 +42,10 @@ class Zero:
     def plan(self, common, *words):
         return json.loads(self.said("plan", *common, *words, "--json"))
 
-    def train(self, common, words, expected):
-        """The run's own line, and seconds of its steps: as many as take `seconds` by what is
-        expected, but for the first."""
-        steps = FIRST_STEPS + max(self.least_steps, min(60, int(self.seconds / max(expected, 1e-3))))
+    def train(self, common, words, expected, seconds=2.5, least=9):
+        """The run's own line, and seconds of its steps but for the first: as many as take `seconds`
+        by what is expected, at least `least`."""
+        steps = FIRST_STEPS + max(least, min(60, int(seconds / max(expected, 1e-3))))
         written = self.folder / "steps.json"
         self.said("train", *joined(common, words), "--steps", steps, "--measure-links", "off",
                   "--nvme-path", self.folder, "--json", written)

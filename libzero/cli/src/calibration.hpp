@@ -49,9 +49,10 @@ struct measured_batch {
 };
 
 // Measures with what `options` say: dtype, model, recomputation, folder of swap files. Collective
-// over place.ranks; blocks for about 2 s. Takes about 100 MiB of memory beside the activations of a
-// block, and 16 MiB of the disk, and gives them back. The mean over all ranks, on every rank. What
-// cannot be measured (a disk without room) is 0.
+// over place.ranks; blocks for a few seconds. All ranks together take about 100 MiB of memory, or
+// the state of an embedding and one block where that is more, and on the host each the activations
+// of up to eight blocks; of the disk as much as of memory; and give them back. The mean over all
+// ranks, on every rank. A disk without room has rates of 0.
 [[nodiscard]] measured_machine measure_machine(const train_options& options, rank_place& place,
                                                const measured_batch& batch);
 

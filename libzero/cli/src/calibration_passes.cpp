@@ -261,9 +261,12 @@ void measure_passes(const common_options& o, const measured_batch& batch,
   take_parts(free, trial.config(), found);
   found.gathered_ahead = found.gathered_on_demand = 1;
   if (ranks.size() == 1) return;
-  const double alone = median_of(free);
-  found.gathered_ahead = median_of(run_rounds(trial, ranks, rounds, 1)) / alone;
-  found.gathered_on_demand = median_of(run_rounds(trial, ranks, rounds, 0)) / alone;
+  // Meeting makes nobody faster: what is below 1 is noise.
+  const auto times = [&](std::size_t lag) {
+    return std::max(1.0, median_of(run_rounds(trial, ranks, rounds, lag)) / median_of(free));
+  };
+  found.gathered_ahead = times(1);
+  found.gathered_on_demand = times(0);
 }
 
 }  // namespace zero::cli
