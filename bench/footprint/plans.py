@@ -16,6 +16,11 @@ class Failed(Exception):
     """A command did not do what it should; the text is one line."""
 
 
+def most_of(run):
+    """Bytes of the rank that holds most."""
+    return max((entry["predicted"] for entry in run["memory"]), key=lambda held: held["peak"])
+
+
 class Planner:
     """Asks each question once."""
 
@@ -39,22 +44,20 @@ class Planner:
         if key not in self.held:
             plan = self.plan(options, ranks, self.stages, self.tiers, ["--device", device])
             self.held[key] = {
-                (run["stage"], run["offload"]):
-                    max((entry["predicted"] for entry in run["memory"]), key=lambda p: p["peak"])
-                for run in plan["runs"]}
+                (run["stage"], run["offload"]): most_of(run) for run in plan["runs"]}
         return self.held[key]
 
-    def fits(self, options, ranks, stage, tier, budget):
-        """In all of a rank's memory. What rests on disk passes through cells of memory, which a
-        budget makes as small as it takes: then the plan's recommendation says whether."""
-        if self.bytes(options, ranks)[stage, tier]["peak"] <= budget:
-            return True
-        if tier != "nvme":
-            return False
+    def inside(self, options, ranks, stage, tier, budget):
+        """Bytes of every class inside a budget of all of a rank's memory, None where it does not
+        fit. What rests on disk passes through cells of memory, smaller ones where that helps."""
+        held = self.bytes(options, ranks)[stage, tier]
+        if held["peak"] <= budget or tier != "nvme":
+            return held if held["peak"] <= budget else None
         key = (tuple(options), ranks, stage, budget)
         if key not in self.asked:
-            plan = self.plan(options, ranks, [stage], [tier], ["--memory-budget", str(budget)])
-            self.asked[key] = plan["recommendation"] is not None
+            run = self.plan(options, ranks, [stage], [tier],
+                            ["--memory-budget", str(budget)])["runs"][0]
+            self.asked[key] = most_of(run) if run["fits"] else None
         return self.asked[key]
 
     def fits_device(self, options, ranks, stage, tier, budget):

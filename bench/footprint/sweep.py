@@ -84,16 +84,15 @@ class Sweep:
     def budget_row(self, budget, ranks, stage, tier):
         """The largest model in all of a rank's memory, predicted and measured."""
         planner, case = self.planner, (ranks, stage, tier)
-        number = largest(lambda n: planner.fits(member(n).options, *case, budget))
+        number = largest(lambda n: planner.inside(member(n).options, *case, budget))
         row = {"of": "memory", "budget": budget, "ranks": ranks, "stage": stage, "tier": tier,
                "largest": None, "predicted": None, "measured": None, "not_run": None,
                "refused": None}
         if number is not None:
             model = member(number)
-            held = planner.bytes(model.options, ranks)[stage, tier]
             row["largest"] = model.fields
-            row["predicted"] = held if held["peak"] <= budget else None
-            row["not_run"] = self.trainer.too_much(ranks, {**held, "peak": min(held["peak"], budget)})
+            row["predicted"] = planner.inside(model.options, *case, budget)
+            row["not_run"] = self.trainer.too_much(ranks, row["predicted"])
             if not row["not_run"]:
                 row["measured"] = self.trainer.measure(model.options, *case, budget)
         following = 0 if number is None else number + 1
@@ -147,7 +146,7 @@ def faults(rows, presets):
         measured = row.get("measured")
         if measured and not measured["equal"]:
             found.append(f"{what}: measured bytes are not the predicted ones")
-        if measured and row["predicted"] and row["predicted"] != measured["measured"]:
+        if measured and row["predicted"] != measured["measured"]:
             found.append(f"{what}: measured bytes are not those of zero plan")
         if measured and row.get("budget", measured["measured"]["peak"]) < measured["measured"]["peak"]:
             found.append(f"{what}: more was held than the budget")
