@@ -17,8 +17,10 @@
 
 namespace zero::bench {
 
-// Elements of every array: 128 MiB of the smallest dtype, 256 MiB of fp32.
-inline constexpr std::size_t element_count = std::size_t{64} << 20;
+// Elements of every array, from the bytes of one of fp32: a multiple of what any case works in.
+[[nodiscard]] inline std::size_t elements_of(std::uint64_t bytes) {
+  return static_cast<std::size_t>(bytes) / sizeof(float) / 8192 * 8192;
+}
 
 // Pages of its own for `count` elements; lives until the process ends or it is destroyed.
 template <typename T>
@@ -55,46 +57,59 @@ class random_values {
   std::uint64_t state_ = 1;
 };
 
-// The arrays of one fp32 master update, shared by all benchmarks.
-struct arrays {
-  huge_array<float> master{element_count}, state0{element_count}, state1{element_count};
-  huge_array<float> gradient32{element_count};
-  huge_array<bf16_t> gradient_bf16{element_count};
-  huge_array<fp16_t> gradient_fp16{element_count};
-  huge_array<bf16_t> parameter{element_count};  // of either 16-bit dtype
+// The same random gradients in every dtype.
+struct gradient_arrays {
+  std::size_t count;
+  huge_array<float> gradient32{count};
+  huge_array<bf16_t> gradient_bf16{count};
+  huge_array<fp16_t> gradient_fp16{count};
 
-  arrays() {
-    random_values weights(0.02F), gradients(1e-3F), squares(1e-6F);
-    for (std::size_t i = 0; i < element_count; ++i) {
-      const float g = gradients();
-      master.data()[i] = weights();
-      state0.data()[i] = g;
-      const float square = squares();
-      state1.data()[i] = square < 0 ? -square : square;
+  explicit gradient_arrays(std::size_t elements) : count(elements) {
+    random_values values(1e-3F);
+    for (std::size_t i = 0; i < count; ++i) {
+      const float g = values();
       gradient32.data()[i] = g;
       gradient_bf16.data()[i] = to_bf16(g);
       gradient_fp16.data()[i] = to_fp16(g);
-      parameter.data()[i] = to_bf16(g);
     }
   }
   [[nodiscard]] const_typed_span gradient(dtype type) const {
-    if (type == dtype::fp32) return {gradient32.data(), element_count, type};
-    if (type == dtype::bf16) return {gradient_bf16.data(), element_count, type};
-    return {gradient_fp16.data(), element_count, type};
+    if (type == dtype::fp32) return {gradient32.data(), count, type};
+    if (type == dtype::bf16) return {gradient_bf16.data(), count, type};
+    return {gradient_fp16.data(), count, type};
   }
 };
 
-// Seconds that `work(begin, end)` takes over all elements, cut into one range a thread.
-inline double seconds_of(int threads, const std::function<void(std::size_t, std::size_t)>& work) {
+// The arrays of one fp32 master update.
+struct arrays : gradient_arrays {
+  huge_array<float> master{count}, state0{count}, state1{count};
+  huge_array<bf16_t> parameter{count};  // of either 16-bit dtype
+
+  explicit arrays(std::size_t elements) : gradient_arrays(elements) {
+    random_values weights(0.02F), squares(1e-6F);
+    for (std::size_t i = 0; i < count; ++i) {
+      master.data()[i] = weights();
+      state0.data()[i] = gradient32.data()[i];
+      const float square = squares();
+      state1.data()[i] = square < 0 ? -square : square;
+      parameter.data()[i] = to_bf16(gradient32.data()[i]);
+    }
+  }
+};
+
+using range_work = std::function<void(std::size_t begin, std::size_t end)>;
+
+// Seconds that `work(begin, end)` takes over `count` elements, cut into one range a thread.
+inline double seconds_of(int threads, std::size_t count, const range_work& work) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::thread> others;
-  const std::size_t share = element_count / static_cast<std::size_t>(threads) / 64 * 64;
+  const std::size_t share = count / static_cast<std::size_t>(threads) / 128 * 128;
   for (int t = 1; t < threads; ++t) {
     const std::size_t begin = share * static_cast<std::size_t>(t);
-    const std::size_t end = t + 1 == threads ? element_count : begin + share;
+    const std::size_t end = t + 1 == threads ? count : begin + share;
     others.emplace_back([&work, begin, end] { work(begin, end); });
   }
-  work(0, threads == 1 ? element_count : share);
+  work(0, threads == 1 ? count : share);
   for (std::thread& other : others) other.join();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

@@ -1,10 +1,12 @@
 // AdamW with states and weights in fewer bits, turn by turn with the update of fp32 states and an
 // fp32 master: bf16 gradients in, bf16 parameters out. `over_fp32`: how many times as fast;
-// `bytes`: what an element moves, 28 in fp32.
+// `bytes`: what an element moves, 28 in fp32. The ceiling reads and writes as many in place.
 #include "cases.hpp"
+#include "ceiling.hpp"
 
 #include <zero/optim/packed.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -22,12 +24,10 @@ double bytes_of(const optimizer_formats& f) {
   return states + weights + parameter + 2;
 }
 
-constexpr std::size_t half = element_count / 2;
-
 // Elements of the first half of the arrays, or of the second.
 void update_range(arrays& a, bool second, const optimizer_formats& formats, std::uint64_t step,
                   std::size_t begin, std::size_t end) {
-  const std::size_t skipped = second ? half : 0;
+  const std::size_t skipped = second ? a.count / 2 : 0;
   optim::packed_spans s;
   s.count = end - begin;
   s.formats = formats;
@@ -46,46 +46,73 @@ void update_range(arrays& a, bool second, const optimizer_formats& formats, std:
   optim::update_packed(optim::algorithm::adamw, whole, {step, 0.5F}, s);
 }
 
-void run_format(benchmark::State& state, arrays& a, const optimizer_formats& formats) {
-  const int threads = static_cast<int>(state.range(0));
+// Makes the second half what a run in other formats begins with.
+void reset_second_half(arrays& a) {
+  const std::size_t half = a.count / 2;
   std::memset(a.state0.data() + half, 0, half * sizeof(float));
   std::memset(a.state1.data() + half, 0, half * sizeof(float));
-  for (std::size_t i = half; i < element_count; ++i) {
+  for (std::size_t i = half; i < a.count; ++i) {
     a.parameter.data()[i] = to_bf16(a.master.data()[i - half]);
   }
-  const std::size_t share =
-      half / static_cast<std::size_t>(threads) / optim::format_block * optim::format_block;
+}
+
+// Half of `bytes` an element of [begin, end), read and written: four bytes of each array in turn.
+void ceiling_range(arrays& a, double bytes, std::size_t begin, std::size_t end) {
+  constexpr std::size_t block = 128;  // elements before the next array's turn
+  auto left = static_cast<std::size_t>(bytes / 2 * block);
+  std::vector<stream> streams;
+  for (float* const array :
+       {a.master.data(), a.state0.data(), a.state1.data(), a.gradient32.data()}) {
+    const std::size_t step = std::min(left, 4 * block) / 64 * 64;
+    left -= step;
+    if (step == 0) break;
+    auto* const at = reinterpret_cast<std::byte*>(array) + begin / block * step;
+    streams.push_back({at, (end - begin) / block * step, step});
+  }
+  std::uint32_t mask = 0;
+  benchmark::DoNotOptimize(mask);
+  read_modify_write(streams.data(), static_cast<int>(streams.size()), mask);
+}
+
+void run_format(benchmark::State& state, arrays& a, const optimizer_formats& formats) {
+  const int threads = static_cast<int>(state.range(0));
+  const std::size_t half = a.count / 2;
+  reset_second_half(a);
   std::uint64_t step = 0;
+  std::vector<double> ratios;
   const auto seconds_in = [&](bool second, const optimizer_formats& f) {
-    return seconds_of(threads, [&](std::size_t begin, std::size_t) {
-      const std::size_t own = begin * static_cast<std::size_t>(threads) / element_count * share;
-      update_range(a, second, f, step, own, own + share);
+    return seconds_of(threads, half, [&](std::size_t begin, std::size_t end) {
+      update_range(a, second, f, step, begin, end);
     });
   };
-  std::vector<double> ratios, rates;
-  for (auto _ : state) {
-    ++step;
-    const double full = seconds_in(false, {});
-    const double seconds = seconds_in(true, formats);
-    state.SetIterationTime(seconds);
-    ratios.push_back(full / seconds);
-    rates.push_back(bytes_of(formats) * static_cast<double>(half) * 1e-9 / seconds);
-  }
+  take_turns(
+      state, bytes_of(formats) * static_cast<double>(half),
+      [&] {
+        ++step;
+        const double full = seconds_in(false, {});
+        const double seconds = seconds_in(true, formats);
+        ratios.push_back(full / seconds);
+        return seconds;
+      },
+      [&] {
+        return seconds_of(threads, half, [&](std::size_t begin, std::size_t end) {
+          ceiling_range(a, bytes_of(formats), begin, end);
+        });
+      });
   state.counters["bytes"] = bytes_of(formats);
-  state.counters["GB/s"] = median(rates);
   state.counters["over_fp32"] = median(ratios);
 }
 
 }  // namespace
 
-void register_formats(arrays& a) {
+void register_formats(const settings& s, const shared_arrays& a) {
   for (const state_format states : {state_format::fp32, state_format::bf16, state_format::block8}) {
     for (const master_format master :
          {master_format::fp32, master_format::remainder, master_format::none}) {
       const optimizer_formats formats{states, master};
       const std::string name = std::string("formats/") + name_of(states) + "/" + name_of(master);
-      configure(benchmark::RegisterBenchmark(
-          name.c_str(), [&a, formats](benchmark::State& s) { run_format(s, a, formats); }));
+      on_threads(name, s,
+                 [a, formats](benchmark::State& state) { run_format(state, *a, formats); });
     }
   }
 }

@@ -24,12 +24,12 @@ constexpr double loss_scale = 1024.0;
 // Adds up what the threads' ranges come to; the sum serves as the norm of a step.
 class sum_of_ranges {
  public:
-  explicit sum_of_ranges(int threads) : threads_(threads) {}
+  sum_of_ranges(int threads, std::size_t count) : threads_(threads), count_(count) {}
   template <typename Work>
   double seconds(double* sum, const Work& work) const {
     std::vector<double> parts(static_cast<std::size_t>(threads_), 0.0);
-    const std::size_t share = element_count / static_cast<std::size_t>(threads_) / 64 * 64;
-    const double taken = seconds_of(threads_, [&](std::size_t begin, std::size_t end) {
+    const std::size_t share = count_ / static_cast<std::size_t>(threads_) / 128 * 128;
+    const double taken = seconds_of(threads_, count_, [&](std::size_t begin, std::size_t end) {
       parts[std::min(begin / share, parts.size() - 1)] = work(begin, end);
     });
     for (const double part : parts) *sum += part;
@@ -38,6 +38,7 @@ class sum_of_ranges {
 
  private:
   int threads_;
+  std::size_t count_;
 };
 
 float factor_of(double squares) {
@@ -63,11 +64,11 @@ double seconds_together(arrays& a, int threads) {
   const const_typed_span gradient = a.gradient(dtype::bf16);
   double squares = 0.0;
   const double of_norm =
-      sum_of_ranges(threads).seconds(&squares, [&](std::size_t begin, std::size_t end) {
+      sum_of_ranges(threads, a.count).seconds(&squares, [&](std::size_t begin, std::size_t end) {
         return optim::sum_of_squares(gradient.part(begin, end - begin));
       });
   const float factor = factor_of(squares);
-  return of_norm + seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  return of_norm + seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
            update(a, gradient, true, factor, begin, end);
          });
 }
@@ -76,24 +77,25 @@ double seconds_together(arrays& a, int threads) {
 // The norm is taken of the 16-bit gradients, half the bytes of the widened ones.
 double seconds_apart(arrays& a, int threads) {
   const const_typed_span gradient = a.gradient(dtype::bf16);
-  const typed_span wide{a.gradient32.data(), element_count, dtype::fp32};
-  const typed_span master{a.master.data(), element_count, dtype::fp32};
-  const typed_span parameter{a.parameter.data(), element_count, dtype::bf16};
+  const typed_span wide{a.gradient32.data(), a.count, dtype::fp32};
+  const typed_span master{a.master.data(), a.count, dtype::fp32};
+  const typed_span parameter{a.parameter.data(), a.count, dtype::bf16};
   double squares = 0.0;
-  double seconds = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  double seconds = seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
     optim::convert(gradient.part(begin, end - begin), wide.part(begin, end - begin));
   });
-  seconds += sum_of_ranges(threads).seconds(&squares, [&](std::size_t begin, std::size_t end) {
-    return optim::sum_of_squares(gradient.part(begin, end - begin));
-  });
+  seconds +=
+      sum_of_ranges(threads, a.count).seconds(&squares, [&](std::size_t begin, std::size_t end) {
+        return optim::sum_of_squares(gradient.part(begin, end - begin));
+      });
   const float factor = factor_of(squares);
-  seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  seconds += seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
     scale(a.gradient32.data() + begin, end - begin, factor);
   });
-  seconds += seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  seconds += seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
     update(a, wide, false, 1.0F, begin, end);
   });
-  return seconds + seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  return seconds + seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
            optim::convert(master.part(begin, end - begin), parameter.part(begin, end - begin));
          });
 }
@@ -101,10 +103,10 @@ double seconds_apart(arrays& a, int threads) {
 // Reads 2 bytes an element; then reads and writes 4, 4, 4 and 2, abreast.
 double seconds_of_ceiling(arrays& a, int threads) {
   constexpr std::size_t block = 128;  // elements before the next array's turn
-  const double reading = seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  const double reading = seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
     benchmark::DoNotOptimize(read_all(a.gradient_bf16.data() + begin, (end - begin) * 2));
   });
-  return reading + seconds_of(threads, [&](std::size_t begin, std::size_t end) {
+  return reading + seconds_of(threads, a.count, [&](std::size_t begin, std::size_t end) {
            const std::size_t count = end - begin;
            const stream streams[] = {{a.master.data() + begin, count * 4, block * 4},
                                      {a.state0.data() + begin, count * 4, block * 4},
@@ -118,31 +120,23 @@ double seconds_of_ceiling(arrays& a, int threads) {
 
 void run_step(benchmark::State& state, arrays& a) {
   const int threads = static_cast<int>(state.range(0));
-  const double gigabytes = bytes_of_element * static_cast<double>(element_count) * 1e-9;
-  std::vector<double> rates, ceilings, fractions, ratios;
-  for (auto _ : state) {
-    const double before = seconds_of_ceiling(a, threads);
-    const double seconds = seconds_together(a, threads);
-    const double after = seconds_of_ceiling(a, threads);
-    const double apart = seconds_apart(a, threads);
-    const double bound = (before + after) / 2;
-    state.SetIterationTime(seconds);
-    rates.push_back(gigabytes / seconds);
-    ceilings.push_back(gigabytes / bound);
-    fractions.push_back(bound / seconds);
-    ratios.push_back(apart / seconds);
-  }
-  state.counters["GB/s"] = median(rates);
-  state.counters["ceiling"] = median(ceilings);
-  state.counters["fraction"] = median(fractions);
+  std::vector<double> ratios;
+  take_turns(
+      state, bytes_of_element * static_cast<double>(a.count),
+      [&] {
+        const double apart = seconds_apart(a, threads);
+        const double seconds = seconds_together(a, threads);
+        ratios.push_back(apart / seconds);
+        return seconds;
+      },
+      [&] { return seconds_of_ceiling(a, threads); });
   state.counters["over_separate"] = median(ratios);
 }
 
 }  // namespace
 
-void register_steps(arrays& a) {
-  configure(benchmark::RegisterBenchmark("step/adamw/bf16/bf16",
-                                         [&a](benchmark::State& state) { run_step(state, a); }));
+void register_steps(const settings& s, const shared_arrays& a) {
+  on_threads("step/adamw/bf16/bf16", s, [a](benchmark::State& state) { run_step(state, *a); });
 }
 
 }  // namespace zero::bench

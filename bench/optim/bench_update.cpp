@@ -1,4 +1,4 @@
-// The fused update of every algorithm.
+// The fused update of every algorithm, against the bytes that it must move.
 //
 // Bytes of an element: 8 for the master and for each state, read and written, and once its size
 // for the gradient and for the parameter copy. The ceiling reads and writes as many bytes in place:
@@ -42,8 +42,7 @@ void update_range(arrays& a, const update_case& c, std::uint64_t step, std::size
   spans.state[0] = a.state0.data() + begin;
   spans.state[1] = a.state1.data() + begin;
   if (c.copy) {
-    spans.parameter =
-        typed_span{a.parameter.data(), element_count, *c.copy}.part(begin, end - begin);
+    spans.parameter = typed_span{a.parameter.data(), a.count, *c.copy}.part(begin, end - begin);
   }
   optim::update(c.rule, optim::default_hyper(c.rule), {step, 0.5F}, spans);
 }
@@ -65,14 +64,14 @@ void ceiling_range(arrays& a, const update_case& c, std::size_t begin, std::size
 void run_update(benchmark::State& state, arrays& a, const update_case& c) {
   std::uint64_t step = 100;
   measure(
-      state, static_cast<double>(c.bytes()),
+      state, a.count, static_cast<double>(c.bytes()),
       [&](std::size_t begin, std::size_t end) { update_range(a, c, step, begin, end); },
       [&](std::size_t begin, std::size_t end) { ceiling_range(a, c, begin, end); });
 }
 
 }  // namespace
 
-void register_updates(arrays& a) {
+void register_updates(const settings& s, const shared_arrays& a) {
   for (const algorithm rule :
        {algorithm::adamw, algorithm::adam, algorithm::sgd, algorithm::lion, algorithm::adagrad}) {
     const update_case cases[] = {{rule, dtype::bf16, dtype::bf16},
@@ -80,8 +79,7 @@ void register_updates(arrays& a) {
                                  {rule, dtype::fp32, std::nullopt},
                                  {rule, dtype::fp32, dtype::bf16}};
     for (const update_case& c : cases) {
-      configure(benchmark::RegisterBenchmark(
-          c.name().c_str(), [&a, c](benchmark::State& state) { run_update(state, a, c); }));
+      on_threads(c.name(), s, [a, c](benchmark::State& state) { run_update(state, *a, c); });
     }
   }
 }

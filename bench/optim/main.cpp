@@ -1,15 +1,17 @@
-// bench_update: the fused host update, the norm and the casts against what memory allows.
+// bench_update: the fused host update against what memory allows. --bytes is of an array of fp32.
 #include "cases.hpp"
 
+namespace {
+
+void register_cases(const zero::bench::settings& s) {
+  const auto a = std::make_shared<zero::bench::arrays>(zero::bench::elements_of(s.bytes));
+  zero::bench::register_updates(s, a);
+  zero::bench::register_steps(s, a);
+  zero::bench::register_formats(s, a);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  zero::bench::arrays a;
-  zero::bench::register_updates(a);
-  zero::bench::register_steps(a);
-  zero::bench::register_formats(a);
-  zero::bench::register_elementwise(a);
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return zero::bench::run(argc, argv, {15, 128 << 20, "/var/tmp"}, register_cases);
 }

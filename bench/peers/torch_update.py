@@ -88,7 +88,7 @@ def main():
             row.update(seconds=ours[name], torch_over_ours=row["torch_seconds"] / ours[name])
         rows.append(row)
         torch.cuda.empty_cache()
-    json.dump({"schema": "zero.bench/1", "device": torch.cuda.get_device_name(),
+    json.dump({"schema": "zero.bench_gpu/1", "device": torch.cuda.get_device_name(),
                "torch": torch.__version__, "elements": elements, "rows": rows},
               sys.stdout, indent=1)
     print()

@@ -86,13 +86,15 @@ function(zero_optional room option header library what)
   set(${option}_FOUND ${found} PARENT_SCOPE)
 endfunction()
 
-# zero_test(NAME SOURCES s... [LABELS l...] [LIBRARIES l...] [TIMEOUT seconds] [INCLUDES dir...])
+# zero_test(NAME SOURCES s... [LABELS l...] [LIBRARIES l...] [TIMEOUT seconds] [INCLUDES dir...]
+#           [SANITIZED_SHARE n])
 # A GoogleTest binary, one ctest case, linked with the static library: it may test what is inside
-# one. gtest's own filter serves for single tests. Each label also
-# makes a target zero_tests_<label> that builds what carries it. A binary in which some tests were
-# skipped passes for ctest; scripts/test.sh counts and names them.
+# one. gtest's own filter serves for single tests. Each label also makes a target
+# zero_tests_<label> that builds what carries it. Sanitizers run every n-th test only where a
+# SANITIZED_SHARE is named: many tests that go the same ways, each several times as long. A binary in
+# which some tests were skipped passes for ctest; scripts/test.sh counts and names them.
 function(zero_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LABELS;LIBRARIES;INCLUDES" ${ARGN})
+  cmake_parse_arguments(TEST "" "TIMEOUT;SANITIZED_SHARE" "SOURCES;LABELS;LIBRARIES;INCLUDES" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${TEST_INCLUDES})
   target_link_libraries(${name} PRIVATE zero::static zero_flags ${TEST_LIBRARIES} GTest::gtest_main)
@@ -102,6 +104,10 @@ function(zero_test name)
     set(TEST_TIMEOUT 300)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
+  if(ZERO_SANITIZE AND TEST_SANITIZED_SHARE)
+    set_tests_properties(${name} PROPERTIES
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${TEST_SANITIZED_SHARE};GTEST_SHARD_INDEX=0")
+  endif()
   foreach(label IN LISTS TEST_LABELS)
     if(NOT TARGET zero_tests_${label})
       add_custom_target(zero_tests_${label})

@@ -6,6 +6,7 @@
 #include <zero/base/cuda.hpp>
 #include <zero/collectives/mpi.hpp>
 #include <zero/collectives/nccl.hpp>
+#include <zero/offload/disk_engine.hpp>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -131,6 +132,7 @@ TEST(Zero, InfoIsTheContractsObject) {
   EXPECT_EQ(found.at("mpi_version").get<std::string>().empty(), !with_mpi);
   EXPECT_EQ(found.at("nccl").get<bool>(), collectives::nccl_compiled());
   EXPECT_EQ(found.at("nccl_version").get<std::string>().empty(), !collectives::nccl_compiled());
+  EXPECT_EQ(found.at("io_uring").get<bool>(), offload::uring_compiled());
   EXPECT_FALSE(found.at("simd").empty());
   json expected{"shared_memory", "single"};
   if (with_mpi) expected.push_back("mpi");

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +19,32 @@
 
 namespace zero::test {
 namespace {
+
+// Processes whose end nobody but this test sees while it lives, as if the kernel kept them in a
+// call that does not return.
+class unseen_ends {
+ public:
+  // Whether that could be had of all.
+  bool take(const std::vector<pid_t>& processes) {
+    for (const pid_t process : processes) {
+      if (ptrace(PTRACE_SEIZE, process, nullptr, nullptr) != 0) return false;
+      held_.push_back(process);
+    }
+    return true;
+  }
+  ~unseen_ends() {
+    for (const pid_t process : held_) {
+      kill(process, SIGKILL);
+      int status = 0;
+      while (waitpid(process, &status, __WALL) == process && WIFSTOPPED(status)) {
+        ptrace(PTRACE_CONT, process, nullptr, nullptr);
+      }
+    }
+  }
+
+ private:
+  std::vector<pid_t> held_;
+};
 
 class Failure : public testing::Test {
  protected:
@@ -76,6 +105,66 @@ TEST_F(Failure, OfARankThatHangsIsNamedByWhatTheOthersLeave) {
       << said.output;
   EXPECT_NE(said.output.find("for rank 1 to"), std::string::npos) << said.output;
   EXPECT_NE(said.output.find("not ended:"), std::string::npos) << said.output;
+}
+
+// Nobody is left to wait for anybody: their starter finds it.
+TEST_F(Failure, OfRanksThatAreAllStoppedIsFoundByTheStarter) {
+  running job(training(3, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  for (const pid_t rank : ranks_of_run(3)) {
+    ASSERT_GT(rank, 0);
+    kill(rank, SIGSTOP);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const ran ended = job.finish();
+  EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+  EXPECT_NE(ended.errors.find("zero train: ranks 0, 1 and 2 were stopped"), std::string::npos)
+      << ended.errors;
+  // The deadline, 2 s in which peers might have said it, and at most 10 to end.
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(2500));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(13));
+  EXPECT_TRUE(all_gone(mark_, 5));
+}
+
+// As a Ctrl-Z stops them: the time they were stopped counts for none of them, and nobody is late.
+TEST_F(Failure, IsNotThatAJobWasStoppedForLong) {
+  running job(training(3, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  std::vector<pid_t> all = ranks_of_run(3);
+  all.push_back(job.id());
+  for (int i = 0; i < 2; ++i) {
+    for (const pid_t process : all) kill(process, SIGSTOP);
+    poll(nullptr, 0, 4000);
+    for (const pid_t process : all) kill(process, SIGCONT);
+    poll(nullptr, 0, 2000);
+  }
+  kill(job.id(), SIGINT);
+  const ran ended = job.finish();
+  EXPECT_EQ(ended.exit_code, 130) << ended.errors;
+  EXPECT_TRUE(all_gone(mark_, 5));
+}
+
+// Rank 0 says that it waited for rank 1, and nobody is ever seen to end.
+TEST_F(Failure, OfRanksThatCannotBeEndedIsToldAllTheSame) {
+  running job(training(2, "100000000", {"--deadline", "1"}), {mark_});
+  ASSERT_TRUE(job.wait_for_errors("100000000 steps", 1));
+  const std::vector<pid_t> ranks = ranks_of_run(2);
+  unseen_ends held;
+  if (!held.take(ranks)) GTEST_SKIP() << "processes cannot be traced here";
+  kill(ranks[1], SIGSTOP);
+  const auto begin = std::chrono::steady_clock::now();
+  const ran ended = job.finish();
+  // The deadline, and 10 s.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(11));
+  EXPECT_EQ(ended.exit_code, 3) << ended.errors;
+  EXPECT_NE(ended.errors.find("zero train: rank 0: "), std::string::npos) << ended.errors;
+  EXPECT_NE(ended.errors.find("waited 1 s for rank 1"), std::string::npos) << ended.errors;
+  for (int rank = 0; rank < 2; ++rank) {
+    const std::string who = "rank " + std::to_string(rank) + " (process " +
+                            std::to_string(ranks[static_cast<std::size_t>(rank)]) + ")";
+    EXPECT_NE(ended.errors.find("; could not be ended"), std::string::npos) << ended.errors;
+    EXPECT_NE(ended.errors.find(who), std::string::npos) << ended.errors;
+  }
 }
 
 // Ranks that nobody watches: each was started by hand, and they met.

@@ -108,6 +108,27 @@ TEST_F(Launch, TellsRanksInACollectiveThatAPeerIsLost) {
   EXPECT_GE(lines_in(r.errors), 4) << r.errors;
 }
 
+// Whether the others have joined when it ends, or only afterwards.
+TEST_F(Launch, NoticesARankThatEndsWellBeforeItJoins) {
+  for (const char* late : {"0", "500"}) {
+    const ran r = launch(3, {"absent", "1", late});
+    expect_ended(r, 3, 6);
+    const std::string why = "rank 1 ended with exit code 0 before it joined the others";
+    for (const char* who : {"[0] ", "[2] "}) {
+      EXPECT_NE(
+          r.errors.find(std::string(who) + "[collectives.shared_memory] rank 1 is lost: " + why),
+          std::string::npos)
+          << r.errors;
+    }
+    EXPECT_NE(r.errors.find("\nzero launch: " + why + "\n"), std::string::npos) << r.errors;
+  }
+}
+
+TEST_F(Launch, LetsProgramsEndThatAreNoRanks) {
+  expect_ended(run({ZERO_COMMAND, "launch", "-n", "3", "--", "sh", "-c", "sleep 0.$RANK"}, {mark_}),
+               0, 10);
+}
+
 TEST_F(Launch, ACauseIsNotHiddenByItsConsequence) {
   const ran r = launch(2, {"exit_late", "5"});
   expect_ended(r, 5, 5);

@@ -170,12 +170,19 @@ TEST_F(PlanFiles, CeilingsAreMeasuredWrittenAndRead) {
     const json ceilings = read("ceilings.json");
     EXPECT_EQ(ceilings.at("schema"), "zero.ceilings/1");
     EXPECT_EQ(ceilings.at("ranks").dump(), ranks);
-    for (const char* rate : {"memory_copy", "memory_update", "matrix", "disk_read", "disk_written",
-                             "disk_both", "host_to_device", "device_to_host"}) {
+    for (const char* rate : {"memory_copy", "memory_update", "host_update", "matrix", "disk_read",
+                             "disk_written", "disk_both", "host_to_device", "device_to_host"}) {
       EXPECT_GT(ceilings.at(rate), 0.0) << rate;
     }
     for (const char* rate : {"all_gather", "reduce_scatter", "call_seconds"}) {
       EXPECT_EQ(ceilings.at(rate) > 0.0, ranks[0] == '2') << rate;
+    }
+    for (const char* factor : {"gathered_on_demand", "gathered_ahead"}) {
+      const json& times = ceilings.at("passes").at(factor);
+      if (ranks[0] == '1') {
+        EXPECT_EQ(times, 1.0) << factor;
+      }
+      EXPECT_GE(times, 1.0) << factor;
     }
     const json later = planned(model);
     EXPECT_EQ(later.at("runs"), now.at("runs"));
@@ -192,6 +199,20 @@ TEST_F(PlanFiles, CeilingsAreMeasuredWrittenAndRead) {
     EXPECT_GE(run.at("step_seconds").at("estimate"), seconds);
   }
   json other = read("ceilings.json");
+  // Only where parameters are gathered, ranks wait for each other at every unit.
+  other["passes"]["gathered_ahead"] = 2.0;
+  other["passes"]["gathered_on_demand"] = 5.0;
+  const auto computing = [&](const std::string& stage, const std::string& ahead) {
+    const json report =
+        planned({"--model", "gpt-3m", "--ranks", "2", "--stages", stage, "--prefetch", ahead,
+                 "--ceilings", write("waiting.json", other.dump())});
+    return report.at("runs").at(0).at("busy_seconds").at("compute").get<double>();
+  };
+  const double free = computing("2", "0");
+  EXPECT_DOUBLE_EQ(computing("0", "1"), free);
+  EXPECT_NEAR(computing("3", "1"), 2 * free, 1e-9 * free);
+  EXPECT_NEAR(computing("3", "2"), 2 * free, 1e-9 * free);
+  EXPECT_NEAR(computing("3", "0"), 5 * free, 1e-9 * free);
   other["schema"] = "zero.ceilings/2";
   const words reading{"--ceilings", write("other.json", other.dump())};
   expect_refused(zero("plan", reading),

@@ -308,5 +308,71 @@ TEST_F(Measured, BytesAreThosePlanned) {
   }
 }
 
+// Where state is off the device an update with smaller cells holds in less: the planner says so of
+// just the budgets that training takes, and plans the bytes that it then has.
+TEST_F(Measured, WhatFitsIsWhatTrainingTakes) {
+  const words common{"--layers",  "3", "--channels", "66", "--heads", "3", "--vocabulary", "257",
+                     "--context", "8", "--ranks",    "2",  "--batch", "4"};
+  const std::pair<const char*, const char*> ways[] = {{"0", "nvme"}, {"2", "nvme"}, {"3", "nvme"}};
+  for (const auto& [stage, offload] : ways) {
+    const std::string what = std::string(stage) + " " + offload;
+    words there = tiers_of(stage, offload);
+    if (stage[0] != '3') there = there + words{"--offload-parameters", "none"};
+    if (stage[0] == '0') there = there + words{"--offload-gradients", "none"};
+    const words named{"--stages", stage, "--offload", offload};
+    const json whole = planned(common + named);
+    const auto peak =
+        whole.at("runs").at(0).at("memory").at(0).at("predicted").at("peak").get<std::uint64_t>();
+    const ran refused = run(words{ZERO_COMMAND, "train", "--text", at("text")} + common + there +
+                            words{"--memory-budget", "1"});
+    EXPECT_EQ(refused.exit_code, 6) << refused.errors;
+    const std::string before = "smallest that would do is ";
+    ASSERT_NE(refused.errors.find(before), std::string::npos) << refused.errors;
+    const std::uint64_t least =
+        std::stoull(refused.errors.substr(refused.errors.find(before) + before.size()));
+    ASSERT_LT(least, peak) << what;
+    const auto within = [&](std::uint64_t budget) {
+      return words{"--memory-budget", std::to_string(budget)};
+    };
+    for (const std::uint64_t budget : {least, (least + peak) / 2, peak}) {
+      const json report = planned(common + named + within(budget));
+      const json& run = report.at("runs").at(0);
+      EXPECT_TRUE(run.at("fits").get<bool>()) << what << " " << budget;
+      expect_same_bytes(run, trained(common + there + within(budget)), what);
+    }
+    const json tight = planned(common + named + within(least - 1));
+    EXPECT_FALSE(tight.at("runs").at(0).at("fits").get<bool>()) << what;
+    EXPECT_TRUE(trained(common + there + within(least - 1), 6).is_null()) << what;
+  }
+}
+
+// All that was looked at is told, and nothing that fits is faster than what is recommended, but by
+// the hundredth for which the leaner is taken.
+TEST(Plan, TellsTheWaysItChoseFrom) {
+  const json report = planned({"--model", "gpt-3m", "--ranks", "2", "--memory-budget", "34MiB"});
+  const json& recommended = report.at("recommendation");
+  std::size_t fitting = 0;
+  double fastest = 1e9;
+  std::vector<std::string> seen;
+  for (const json& way : recommended.at("ways")) {
+    json place = way;
+    for (const char* said : {"estimate", "fits"}) place.erase(said);
+    seen.push_back(place.dump());
+    if (way.at("policy") != "3") {
+      EXPECT_EQ(way.at("prefetch"), 1) << "nothing is gathered";
+    }
+    if (!way.at("fits").get<bool>()) continue;
+    ++fitting;
+    fastest = std::min(fastest, way.at("estimate").get<double>());
+  }
+  // Stages 0 to 3, in memory or four shares on either tier; stage 3 with 0, 1 and 2 units ahead.
+  EXPECT_EQ(seen.size(), 9U * 3 + 9U * 3);
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
+  EXPECT_GT(fitting, 0U);
+  EXPECT_LT(fitting, seen.size());
+  EXPECT_LE(recommended.at("step_seconds").at("estimate"), fastest * 1.01);
+}
+
 }  // namespace
 }  // namespace zero::test

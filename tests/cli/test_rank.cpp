@@ -9,6 +9,8 @@
 //   meet                   meets the others by ZERO_MEETING and works with them until that fails,
 //   then
 //                          ends with the exit class
+//   absent RANK MILLISECONDS  that rank ends well so late without joining the others, who wait for
+//                          it in a collective
 //   stubborn RANK CODE     as exit, and the others ignore SIGTERM
 //   orphan RANK CODE       as exit, after every rank has started a process that outlives it
 //   wait                   until ended
@@ -119,6 +121,9 @@ int act(const cli::rank_identity& identity, const std::vector<std::string>& told
     if (rank == 0) return 3;
     usleep(300'000);
     return told_number(1);
+  } else if (what == "absent") {
+    if (rank != told_number(1)) return wait_in_collective(identity);
+    usleep(static_cast<useconds_t>(1000 * told_number(2)));
   } else if (what == "wait") {
     fmt::print("waiting\n");
     std::fflush(stdout);

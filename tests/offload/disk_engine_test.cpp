@@ -68,6 +68,17 @@ std::vector<disk_result> reap_all(disk_engine& engine, std::size_t count) {
   return all;
 }
 
+// Where it is asked for and refused, the build is to blame only if it was not compiled in.
+TEST(uring, is_compiled_in_or_says_that_it_is_not) {
+  try {
+    EXPECT_STREQ(make_disk_engine(disk_engine_kind::uring)->name(), "uring");
+    EXPECT_TRUE(uring_compiled());
+  } catch (const io_error& e) {
+    const bool blames_the_build = std::string(e.what()).find("liburing") != std::string::npos;
+    EXPECT_EQ(blames_the_build, !uring_compiled()) << e.what();
+  }
+}
+
 TEST_P(engines, write_and_read_back_out_of_many) {
   auto engine = make({7, 3});
   REQUIRE_ENGINE(engine);

@@ -56,7 +56,7 @@ class bench {
 
   void run() {
     std::printf(
-        "{\"schema\": \"zero.bench/1\", \"device\": \"%s\", \"elements\": %zu,\n"
+        "{\"schema\": \"zero.bench_gpu/1\", \"device\": \"%s\", \"elements\": %zu,\n"
         " \"rows\": [",
         device_.name().c_str(), settings_.elements);
     for (const algorithm a :

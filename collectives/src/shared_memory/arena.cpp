@@ -12,7 +12,7 @@ namespace zero::collectives {
 namespace {
 
 constexpr std::uint64_t magic = 0x6f72657a62696c00u;  // "\0libzero"
-constexpr std::uint32_t version = 3;
+constexpr std::uint32_t version = 4;
 constexpr int largest_world = 1 << (block_classes - 1);
 constexpr std::uint64_t blocks_of_world_size = 64;  // room for this many splits at a time
 

@@ -20,6 +20,7 @@ namespace zero::collectives {
 inline constexpr std::uint32_t ring_size = 256;              // operations outstanding at most
 inline constexpr std::uint64_t staging_bytes = 1u << 20;     // of each rank and group, in 2 halves
 inline constexpr std::uint64_t nowhere = ~std::uint64_t{0};  // memory that peers cannot read
+inline constexpr std::int64_t initial_deadline = 30'000;     // milliseconds
 inline constexpr int block_classes = 17;                     // groups of up to 2^16 ranks
 
 enum class operation_kind : unsigned char {
@@ -92,6 +93,7 @@ struct alignas(64) rank_entry {
   std::atomic<std::uint64_t> started;  // when, in ticks of the kernel; 0: not known
   std::atomic<std::uint64_t> space;    // of process numbers; 0: not known
   alignas(64) std::atomic<std::int64_t> moved;  // trace_clock() when it last went on
+  std::atomic<std::int64_t> deadline;           // of its waits in the world, in milliseconds
 };
 
 struct alignas(64) world_header {

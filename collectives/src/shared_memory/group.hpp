@@ -14,11 +14,16 @@
 #include <zero/base/error.hpp>
 #include <zero/base/trace.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace zero::collectives {
+
+// Who wakes that much too late was stopped, and not only slow.
+inline constexpr std::chrono::milliseconds shortest_stop{250};
 
 // Who compares what the ranks posted: the last of them to post, or, where this is only one host's
 // part of a group, whoever calls announce.
@@ -74,18 +79,32 @@ class group {
   // Blocks on a bell of this rank until done(), or until a rank that operation k waits for has not
   // moved for `patience`; returns the last done(). A rank that is killed after it stored and before
   // it rang leaves others asleep over what they wait for; so half-way everyone is rung once, or
-  // ranks that could go on would look lost as well.
+  // ranks that could go on would look lost as well. Who was stopped meanwhile (a Ctrl-Z stops all
+  // of a job) begins to wait anew: the others had no more time than it had.
   template <typename Done>
   [[nodiscard]] bool wait_for(bell& b, Done done, std::uint64_t k,
                               steady::duration patience) const {
-    const auto begin = steady::now();
-    if (wait_on(b, done, begin + patience / 2)) return true;
-    ring_lanes();
-    ring_callers();
-    for (auto until = begin + patience;;) {
-      if (wait_on(b, done, until)) return true;
-      until = patient_until(k, begin, patience);
-      if (until <= steady::now()) return done();
+    const steady::duration slice = patience / 16 + std::chrono::milliseconds(1);
+    const steady::duration oversleep = std::max<steady::duration>(patience / 4, shortest_stop);
+    auto begin = steady::now();
+    auto until = begin + patience / 2;
+    for (bool rung = false;;) {
+      const auto next = std::min(until, steady::now() + slice);
+      if (wait_on(b, done, next)) return true;
+      const auto now = steady::now();
+      if (now - next > oversleep) {
+        begin = now;
+        until = now + patience / 2;
+        rung = false;
+      } else if (now >= until && !rung) {
+        ring_lanes();
+        ring_callers();
+        until = begin + patience;
+        rung = true;
+      } else if (now >= until) {
+        until = patient_until(k, begin, patience);
+        if (until <= steady::now()) return done();
+      }
     }
   }
 

@@ -14,7 +14,6 @@
 namespace zero::collectives {
 namespace {
 
-constexpr std::int64_t default_deadline = 30'000;                    // milliseconds
 constexpr std::int64_t longest_deadline = 1000LL * 3600 * 24 * 365;  // so that sums do not wrap
 
 }  // namespace
@@ -60,7 +59,7 @@ shared_memory_communicator::shared_memory_communicator(const seat& s)
              s.where),
       is_world_(s.around == nullptr),
       mover_(group_),
-      deadline_(s.around != nullptr ? s.around->deadline_.load() : default_deadline) {}
+      deadline_(s.around != nullptr ? s.around->deadline_.load() : initial_deadline) {}
 
 void shared_memory_communicator::open() {
   segment_->add_observer(*this);
@@ -112,6 +111,7 @@ bool shared_memory_communicator::move(std::uint64_t k, const placement& own) {
 
 void shared_memory_communicator::set_deadline(std::chrono::milliseconds deadline) noexcept {
   deadline_.store(std::clamp<std::int64_t>(deadline.count(), 0, longest_deadline));
+  if (is_world_) pages_->entry(own_world_rank()).deadline.store(deadline_.load());
 }
 
 steady::duration shared_memory_communicator::patience() const noexcept {

@@ -40,12 +40,20 @@ bool shared_memory_world::has_joined(int rank) const {
   return arena_->entry(rank).joined.load() != 0;
 }
 
+std::optional<shared_memory_world::life_sign> shared_memory_world::sign_of_life(int rank) const {
+  if (!has_joined(rank)) return std::nullopt;
+  const rank_entry& entry = arena_->entry(rank);
+  return life_sign{entry.moved.load(), std::chrono::milliseconds(entry.deadline.load())};
+}
+
 std::unique_ptr<communicator> shared_memory_world::join(int rank) {
   static_cast<void>(has_joined(rank));  // refuses what is no rank
-  if (arena_->entry(rank).joined.exchange(1) != 0) {
+  rank_entry& entry = arena_->entry(rank);
+  if (entry.joined.exchange(1) != 0) {
     throw invalid_argument("[collectives.shared_memory] rank " + std::to_string(rank) +
                            " has joined before");
   }
+  entry.deadline.store(initial_deadline);
   return std::make_unique<shared_memory_communicator>(arena_, arena_->header().world_block, rank,
                                                       nullptr);
 }

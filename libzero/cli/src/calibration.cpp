@@ -51,16 +51,18 @@ measured_machine measure_machine(const train_options& options, rank_place& place
       place.device ? optim::make_cuda_processor(*place.device) : optim::make_host_processor();
   measured_machine own;
   together(ranks, [&] { own.memory_copy = measure_copy(); });
-  together(ranks, [&] { own.memory_update = measure_update(options.training, place, *work); });
-  if (ranks.size() > 1) measure_collectives(options.training, ranks, own);
-  together(ranks, [&] { measure_copier(place, *work, own); });
-  together(ranks, [&] { measure_disk(options.training.nvme_path, *work, own); });
   if (place.device) {
+    together(ranks, [&] { own.memory_update = measure_update(options.training, place, *work); });
+    own.host_update = own.memory_copy;
+    together(ranks, [&] { measure_copier(place, *work, own); });
+    together(ranks, [&] { measure_disk(options.training.nvme_path, *work, own); });
     together(ranks,
              [&] { own.matrix = trainer::matrix_rate(*place.device, options.training.dtype); });
   } else {
+    if (ranks.size() > 1) measure_calls(ranks, own);
+    measure_verbs(options, place, *work, own);
     together(ranks, [&] { own.matrix = measure_matrix(); });
-    together(ranks, [&] { measure_passes(options.training, batch, own); });
+    measure_passes(options.training, batch, ranks, own);
   }
   return mean_of(ranks, own);
 }

@@ -24,6 +24,7 @@ struct pass_seconds {
 struct measured_machine {
   double memory_copy = 0;    // bytes read and written
   double memory_update = 0;  // of an AdamW update in the dtypes of the options, as plans count them
+  double host_update = 0;    // the same of states in host memory
   double matrix = 0;         // operations of a large matrix product
   double all_gather = 0;     // bus bandwidth
   double reduce_scatter = 0;
@@ -33,8 +34,12 @@ struct measured_machine {
   double disk_read = 0;
   double disk_written = 0;
   double disk_both = 0;
-  pass_seconds forward;
+  pass_seconds forward;  // of ranks that meet once a step
   pass_seconds backward;
+  // How many times as long passes take of ranks that meet at every unit, since it is gathered then,
+  // or one unit ahead: where cores are not shared evenly some ranks wait for others.
+  double gathered_on_demand = 0;
+  double gathered_ahead = 0;
 };
 
 // Sequences and tokens of the passes that are measured.
@@ -44,9 +49,10 @@ struct measured_batch {
 };
 
 // Measures with what `options` say: dtype, model, recomputation, folder of swap files. Collective
-// over place.ranks; blocks for about 2 s. Takes about 100 MiB of memory beside the activations of a
-// block, and 16 MiB of the disk, and gives them back. The mean over all ranks, on every rank. What
-// cannot be measured (a disk without room) is 0.
+// over place.ranks; blocks for a few seconds. All ranks together take about 100 MiB of memory, or
+// the state of an embedding and one block where that is more, and on the host each the activations
+// of up to eight blocks; of the disk as much as of memory; and give them back. The mean over all
+// ranks, on every rank. A disk without room has rates of 0.
 [[nodiscard]] measured_machine measure_machine(const train_options& options, rank_place& place,
                                                const measured_batch& batch);
 

@@ -43,11 +43,14 @@ template <typename Call>
 // Operations a second of a product by the trainer's BLAS.
 [[nodiscard]] double measure_matrix();
 
-// Fills in what they measure. Collectives is collective and not to be left by one rank alone.
-void measure_collectives(const common_options& o, collectives::communicator& ranks,
-                         measured_machine& found);
+// Fill in what they measure. Calls, verbs and passes are collective and not to be left by one rank
+// alone; verbs takes the seconds of a call as found.
+void measure_calls(collectives::communicator& ranks, measured_machine& found);
+void measure_verbs(const train_options& options, rank_place& place, optim::processor& work,
+                   measured_machine& found);
 void measure_copier(rank_place& place, optim::processor& work, measured_machine& found);
 void measure_disk(const std::string& folder, optim::processor& work, measured_machine& found);
-void measure_passes(const common_options& o, const measured_batch& batch, measured_machine& found);
+void measure_passes(const common_options& o, const measured_batch& batch,
+                    collectives::communicator& ranks, measured_machine& found);
 
 }  // namespace zero::cli

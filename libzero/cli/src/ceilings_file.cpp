@@ -18,9 +18,10 @@ using json = nlohmann::ordered_json;
 constexpr const char* schema = "zero.ceilings/1";
 
 // Every rate by its key.
-constexpr std::array<std::pair<const char*, double measured_machine::*>, 11> rates{{
+constexpr std::array<std::pair<const char*, double measured_machine::*>, 12> rates{{
     {"memory_copy", &measured_machine::memory_copy},
     {"memory_update", &measured_machine::memory_update},
+    {"host_update", &measured_machine::host_update},
     {"matrix", &measured_machine::matrix},
     {"all_gather", &measured_machine::all_gather},
     {"reduce_scatter", &measured_machine::reduce_scatter},
@@ -65,6 +66,8 @@ json ceilings_json(const machine_record& r) {
                       {"sequences", r.batch.sequences},
                       {"length", r.batch.length},
                       {"recompute", r.recompute},
+                      {"gathered_on_demand", r.measured.gathered_on_demand},
+                      {"gathered_ahead", r.measured.gathered_ahead},
                       {"forward", passes_json(r.measured.forward)},
                       {"backward", passes_json(r.measured.backward)}};
   return result;
@@ -86,6 +89,8 @@ machine_record parse_ceilings(const json& whole, const std::string& where) {
   r.batch.sequences = static_cast<int>(whole_of(passes, "sequences", where, {1, 1U << 30U}));
   r.batch.length = static_cast<int>(whole_of(passes, "length", where));
   r.recompute = flag_of(passes, "recompute", where);
+  r.measured.gathered_on_demand = rate_of(passes, "gathered_on_demand", where);
+  r.measured.gathered_ahead = rate_of(passes, "gathered_ahead", where);
   r.measured.forward = passes_of(object_of(passes, "forward", where), where);
   r.measured.backward = passes_of(object_of(passes, "backward", where), where);
   return r;

@@ -64,8 +64,9 @@ one_run run_once(const compare_options& options, const std::string& stage, offlo
     }
   };
   const int processes = options.training.device == compute_device::cuda ? 1 : options.ranks;
-  result.outcome = run_training_processes(program, train_arguments(options, stage, offload),
-                                          processes, 0, on_line, signals);
+  result.outcome = run_training_processes({program, train_arguments(options, stage, offload),
+                                           processes, 0, deadline_of(options.training)},
+                                          on_line, signals);
   if (result.outcome.exit_code == 0 && result.report.is_null()) {
     result.outcome = {static_cast<int>(error_class::failure),
                       fmt::format("{} ended without a report", what)};

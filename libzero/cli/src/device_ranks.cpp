@@ -110,9 +110,14 @@ void require_device(const common_options& o) {
 void run_device_ranks(const train_options& options, int ranks, const result_sink& sink) {
   device_world world(ranks);
   first_failure failure;
+  std::mutex telling;
+  const result_sink one_at_a_time = [&](const nlohmann::ordered_json& line) {
+    const std::lock_guard<std::mutex> lock(telling);
+    sink(line);
+  };
   const auto run = [&](int rank) {
     try {
-      run_training_rank(options, world.join(rank), sink);
+      run_training_rank(options, world.join(rank), one_at_a_time);
     } catch (const std::exception& e) {
       failure.note(rank, std::current_exception());
       world.give_up(rank, e.what());

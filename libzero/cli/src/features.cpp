@@ -6,6 +6,7 @@
 #include <zero/collectives/nccl.hpp>
 #include <zero/collectives/shared_memory.hpp>
 #include <zero/collectives/single.hpp>
+#include <zero/offload/disk_engine.hpp>
 
 #include <hwy/targets.h>
 
@@ -16,6 +17,7 @@ features compiled_in() noexcept {
   all.cuda = cuda_device::compiled();
   all.nccl = collectives::nccl_compiled();
   all.mpi = collectives::mpi_compiled();
+  all.io_uring = offload::uring_compiled();
   return all;
 }
 

@@ -56,6 +56,7 @@ life life_of(const ranks_outcome& outcome) {
     ended.exit_code = failure.signal != 0 ? signal_code + failure.signal : failure.exit_code;
     ended.why = failure.describe();
   }
+  ended.why += outcome.left;
   return ended;
 }
 

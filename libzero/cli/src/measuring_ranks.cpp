@@ -67,7 +67,7 @@ machine_record measure_by_ranks(const planner_options& o, const planned_model& m
   signal_watch signals;
   bool told = false;
   const training_outcome outcome = run_training_processes(
-      this_program(), command, o.ranks, 0,
+      {this_program(), command, o.ranks, 0, deadline_of(o.run.training)},
       [&](const nlohmann::ordered_json& line) {
         record = parse_ceilings(line, "a rank");
         told = true;

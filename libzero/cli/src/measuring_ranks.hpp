@@ -9,8 +9,8 @@
 
 namespace zero::cli {
 
-// Starts the ranks with the arguments of this command, and blocks until they have measured: about
-// 2 s. Throws what a rank failed with; invalid_argument for a device that is not there.
+// Starts the ranks with the arguments of this command, and blocks until they have measured: a few
+// seconds. Throws what a rank failed with; invalid_argument for a device that is not there.
 [[nodiscard]] machine_record measure_by_ranks(const planner_options& o, const planned_model& model,
                                               const arguments& given);
 

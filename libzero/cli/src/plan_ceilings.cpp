@@ -38,7 +38,7 @@ plan_ceilings as_measured(const machine_record& record) {
   m.reduce_scatter = found.reduce_scatter;
   m.call_seconds = found.call_seconds;
   m.device_memory = found.memory_update;
-  m.host_memory = record.device == "cpu" ? found.memory_update : found.memory_copy;
+  m.host_memory = found.host_update;
   m.host_to_device = found.host_to_device;
   m.device_to_host = found.device_to_host;
   m.disk_read = found.disk_read;

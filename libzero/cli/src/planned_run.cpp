@@ -81,11 +81,23 @@ std::vector<double> times_by_use(const planned_model& model, const pass_seconds&
   return result;
 }
 
+// How many times as long passes take because ranks wait for each other at what is gathered.
+double waiting_of(const partition::memory_plan& plan, const measured_machine& measured) {
+  const auto& uses = plan.parameter_slots().uses;
+  const bool gathers = std::any_of(uses.begin(), uses.end(), [](const partition::slot_use& use) {
+    return use.slot != partition::no_slot;
+  });
+  if (!gathers) return 1;
+  return plan.options().prefetch == 0 ? measured.gathered_on_demand : measured.gathered_ahead;
+}
+
 partition::compute_times compute_times_of(const planned_model& model, const common_options& o,
-                                          int sequences, const plan_ceilings& ceilings) {
+                                          int sequences, const partition::memory_plan& plan,
+                                          const plan_ceilings& ceilings) {
   partition::compute_times times;
   if (const machine_record* record = measured_passes(model, o, ceilings)) {
-    const double share = static_cast<double>(sequences) / record->batch.sequences;
+    const double share = waiting_of(plan, record->measured) * static_cast<double>(sequences) /
+                         record->batch.sequences;
     times.forward = times_by_use(model, record->measured.forward, share);
     times.backward = times_by_use(model, record->measured.backward, share);
     return times;
@@ -166,20 +178,21 @@ planned_run plan_run(const planner_options& o, const planned_model& model,
   take_activations(run, model, sequences);
   run.tokens = static_cast<std::uint64_t>(training.batch) *
                static_cast<std::uint64_t>(sequence_of(model, training));
-  const partition::compute_times times = compute_times_of(model, training, sequences, ceilings);
+  const partition::compute_times times =
+      compute_times_of(model, training, sequences, rank.memory, ceilings);
   run.step =
       partition::estimate_step(rank.layout, rank.memory, times, ceilings.machine, micro_batches);
   compare(run, o, model.opaque);
   return run;
 }
 
-std::optional<planned_run> plan_within_budget(const planner_options& o, const planned_model& model,
-                                              const plan_ceilings& ceilings,
-                                              const train_options& options) {
-  if (!o.run.memory_budget || model.opaque) return std::nullopt;
+planned_run plan_fitted(const planner_options& o, const planned_model& model,
+                        const plan_ceilings& ceilings, const train_options& options) {
+  planned_run run = plan_run(o, model, ceilings, options);
+  if (run.fits() || !o.run.memory_budget || model.opaque) return run;
   const partition::fitted found = sharded_optimizer::fit(
       model.spec, engine_of(options, model), o.ranks, {}, *o.run.memory_budget, place_of(options));
-  if (!found.fits) return std::nullopt;
+  if (!found.fits) return run;
   train_options smaller = options;
   smaller.settled = found.tiers;
   return plan_run(o, model, ceilings, smaller);
@@ -194,7 +207,7 @@ std::vector<planned_run> plan_runs(const planner_options& o, const planned_model
       options.stage = stage;
       offload_all(options, offload, o.ranks);
       check_offload(options, o.ranks);
-      runs.push_back(plan_run(o, model, ceilings, options));
+      runs.push_back(plan_fitted(o, model, ceilings, options));
     }
   }
   return runs;

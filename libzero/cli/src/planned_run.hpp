@@ -55,12 +55,10 @@ struct planned_run {
 [[nodiscard]] planned_run plan_run(const planner_options& o, const planned_model& model,
                                    const plan_ceilings& ceilings, const train_options& options);
 
-// The same inside --memory-budget with smaller and fewer cells under way, as `zero train` would
-// then have it; nothing where no cells are small enough.
-[[nodiscard]] std::optional<planned_run> plan_within_budget(const planner_options& o,
-                                                            const planned_model& model,
-                                                            const plan_ceilings& ceilings,
-                                                            const train_options& options);
+// The same; where that does not hold inside --memory-budget, with smaller and fewer cells under
+// way, as `zero train` would then have it, if that does.
+[[nodiscard]] planned_run plan_fitted(const planner_options& o, const planned_model& model,
+                                      const plan_ceilings& ceilings, const train_options& options);
 
 // Every stage with every offload that are asked for, in that order.
 [[nodiscard]] std::vector<planned_run> plan_runs(const planner_options& o,

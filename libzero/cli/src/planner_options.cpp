@@ -88,7 +88,7 @@ void add_limits(option_set& set, planner_options& o, const option_set& training)
   set.add(counted("flops", "OPERATIONS", "of a rank's matrix products", o.flops));
   set.add(training.at("nvme-endurance"));
   set.add(switch_on("calibrate",
-                    "measure this machine with --ranks ranks for about 2 s, and plan with that; "
+                    "measure this machine with --ranks ranks for a few seconds, and plan with that; "
                     "passes of the model are measured too, with --device cpu",
                     o.calibrate));
   set.add(text("ceilings", "FILE",

@@ -4,6 +4,7 @@
 #include "line_pipe.hpp"
 #include "pipe_ends.hpp"
 #include "rank_variables.hpp"
+#include "still_ranks.hpp"
 
 #include <zero/base/error.hpp>
 #include <zero/collectives/shared_memory.hpp>
@@ -25,14 +26,18 @@ namespace {
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr milliseconds end_after_words{3000};  // what a rank that says it failed has for ending
 constexpr milliseconds terminate_after{1000};  // after the first failure
 constexpr milliseconds kill_after{3000};       // after the first failure or the interruption
 constexpr milliseconds abandon_after{4500};    // what SIGKILL does not end is the kernel's
+constexpr int look_every = 250;  // milliseconds, at ranks that tell nothing themselves
 constexpr int peer_lost_code = static_cast<int>(error_class::peer_lost);
 
 struct rank_process {
   pid_t id = -1;
   bool running = true;
+  bool stopped = false;            // by a signal, as far as is known
+  bool ended_well = false;         // with exit code 0
   std::vector<line_pipe> outputs;  // standard output, standard error
   std::optional<line_pipe> results;
 };
@@ -53,13 +58,20 @@ class rank_group {
   void wait_for_something();
   void interrupt(int signal);
   void reap();
+  void note_status(int rank, int status);
+  void note_words(int rank, int exit_code);
   void note_failure(const rank_failure& failure);
+  void note_lost(int rank, std::string why);
+  void look_for_absent();
+  void look_for_still();
+  [[nodiscard]] bool any_to_look_at() const noexcept;
   void escalate();
   void read_outputs();
   void drain();
   void signal_all(int signal) noexcept;
   bool end_orphans() noexcept;
   [[nodiscard]] bool any_running() const noexcept;
+  [[nodiscard]] std::string list_of_running() const;
   [[nodiscard]] bool is_ending() const noexcept { return ending_since_.has_value(); }
 
   const ranks_program& program_;
@@ -71,7 +83,10 @@ class rank_group {
   pending_output errors_{STDERR_FILENO};
   ranks_outcome outcome_;
   std::optional<clock::time_point> ending_since_;
+  std::optional<rank_failure> told_;  // by a rank itself, which has not ended yet
+  std::optional<clock::time_point> told_since_;
   int last_signal_ = 0;  // sent to all
+  still_ranks still_;
 };
 
 rank_group::rank_group(const ranks_program& program, signal_watch& signals)
@@ -110,7 +125,7 @@ void rank_group::start_rank(int rank) {
     handed_down.results = results.write.number();
     child.handed_down.push_back(handed_down.results);
     process.results.emplace(std::move(results.read), [this, rank](std::string_view line) {
-      program_.on_result(rank, line);
+      if (const auto exit_code = program_.on_result(rank, line)) note_words(rank, *exit_code);
     });
   }
   pipe_ends output;
@@ -148,10 +163,18 @@ ranks_outcome rank_group::watch() {
     if (const auto signal = signals_.take()) interrupt(*signal);
     read_outputs();
     reap();
+    if (!is_ending() && any_to_look_at()) {
+      look_for_absent();
+      look_for_still();
+    }
     escalate();
     if (is_ending() && clock::now() > *ending_since_ + abandon_after) break;
   }
-  if (is_ending()) outcome_.all_ended = end_orphans();  // they may still write to our pipes
+  if (is_ending()) {
+    outcome_.all_ended = end_orphans();  // they may still write to our pipes
+    reap();
+    outcome_.left = list_of_running();
+  }
   drain();
   return outcome_;
 }
@@ -170,7 +193,7 @@ void rank_group::wait_for_something() {
     watched.push_back({text->empty() ? -1 : text->descriptor_number(), POLLOUT, 0});
   }
   // While ranks are being ended the next step depends on the clock alone.
-  const int timeout = is_ending() ? 50 : -1;
+  const int timeout = is_ending() ? 50 : any_to_look_at() ? look_every : -1;
   if (poll(watched.data(), watched.size(), timeout) < 0) return;
   if (watched[first_output].revents != 0) output_.write_some();
   if (watched[first_output + 1].revents != 0) errors_.write_some();
@@ -199,30 +222,116 @@ void rank_group::interrupt(int signal) {
 void rank_group::reap() {
   for (std::size_t i = 0; i < ranks_.size(); ++i) {
     int status = 0;
-    if (!ranks_[i].running || waitpid(ranks_[i].id, &status, WNOHANG) != ranks_[i].id) continue;
-    ranks_[i].running = false;
-    rank_failure failure;
-    failure.rank = static_cast<int>(i);
-    if (WIFSIGNALED(status)) {
-      failure.signal = WTERMSIG(status);
-    } else {
-      failure.exit_code = WEXITSTATUS(status);
+    while (ranks_[i].running &&
+           waitpid(ranks_[i].id, &status, WNOHANG | WUNTRACED | WCONTINUED) == ranks_[i].id) {
+      note_status(static_cast<int>(i), status);
     }
-    if (failure.signal != 0 || failure.exit_code != 0) note_failure(failure);
   }
+}
+
+void rank_group::note_status(int rank, int status) {
+  rank_process& process = ranks_[static_cast<std::size_t>(rank)];
+  process.stopped = WIFSTOPPED(status);
+  if (WIFSTOPPED(status) || WIFCONTINUED(status)) return;
+  process.running = false;
+  rank_failure failure;
+  failure.rank = rank;
+  if (WIFSIGNALED(status)) {
+    failure.signal = WTERMSIG(status);
+  } else {
+    failure.exit_code = WEXITSTATUS(status);
+  }
+  process.ended_well = failure.signal == 0 && failure.exit_code == 0;
+  if (!process.ended_well) note_failure(failure);
+}
+
+// A rank whose disk does not answer says so, and then cannot end: no signal ends a call that the
+// kernel does not return from.
+void rank_group::note_words(int rank, int exit_code) {
+  rank_failure failure;
+  failure.rank = rank;
+  failure.exit_code = exit_code;
+  if (!told_ || gives_way(*told_, failure)) told_ = failure;
+  if (!told_since_) told_since_ = clock::now();
+}
+
+std::string rank_group::list_of_running() const {
+  std::string list;
+  for (std::size_t i = 0; i < ranks_.size(); ++i) {
+    if (!ranks_[i].running) continue;
+    list += fmt::format("{}rank {} (process {})", list.empty() ? "" : ", ", i, ranks_[i].id);
+  }
+  return list.empty() ? list
+                      : fmt::format(
+                            "; could not be ended, and left to end when the call returns "
+                            "that they are in: {}",
+                            list);
+}
+
+// Whether there is something that no pipe and no signal tells of when it is time.
+bool rank_group::any_to_look_at() const noexcept {
+  return told_since_ || std::any_of(ranks_.begin(), ranks_.end(), [](const auto& rank) {
+           return rank.stopped || rank.ended_well;
+         });
+}
+
+// Those who joined would wait for one that never will: for a rank to come there is no end that its
+// peers could see.
+void rank_group::look_for_absent() {
+  bool awaited = false;
+  for (int rank = 0; rank < program_.ranks; ++rank) {
+    awaited =
+        awaited || (ranks_[static_cast<std::size_t>(rank)].running && world_.has_joined(rank));
+  }
+  for (int rank = 0; awaited && !is_ending() && rank < program_.ranks; ++rank) {
+    if (!ranks_[static_cast<std::size_t>(rank)].ended_well || world_.has_joined(rank)) continue;
+    note_lost(rank,
+              fmt::format("rank {} ended with exit code 0 before it joined the others", rank));
+  }
+}
+
+void rank_group::look_for_still() {
+  std::vector<rank_sight> sights;
+  for (int rank = 0; rank < program_.ranks; ++rank) {
+    const rank_process& process = ranks_[static_cast<std::size_t>(rank)];
+    rank_sight sight{process.running, process.stopped, std::nullopt, program_.deadline};
+    if (const auto sign = world_.sign_of_life(rank)) {
+      sight.moved = sign->moved;
+      sight.deadline = sign->deadline;
+    }
+    sights.push_back(sight);
+  }
+  const std::vector<int> stopped = still_.look(clock::now(), sights);
+  if (is_ending() || stopped.empty()) return;
+  const bool is_one = stopped.size() == 1;
+  note_lost(
+      stopped.front(),
+      fmt::format("{} {} stopped (SIGSTOP or the like) for {:.3g} s while no rank moved",
+                  is_one ? "rank" : "ranks", format_ranks(stopped) + (is_one ? " was" : " were"),
+                  std::chrono::duration<double>(still_.longest()).count()));
+}
+
+// What the starter itself finds is no other's fault.
+void rank_group::note_lost(int rank, std::string why) {
+  rank_failure lost;
+  lost.rank = rank;
+  lost.exit_code = peer_lost_code;
+  lost.why = std::move(why);
+  note_failure(lost);
 }
 
 void rank_group::note_failure(const rank_failure& failure) {
   world_.report_lost(failure.rank, failure.describe());
   const bool by_our_hand = last_signal_ != 0;
-  const bool replaces = outcome_.failure && outcome_.failure->signal == 0 &&
-                        outcome_.failure->exit_code == peer_lost_code &&
-                        (failure.signal != 0 || failure.exit_code != peer_lost_code);
+  const bool replaces = outcome_.failure && gives_way(*outcome_.failure, failure);
   if (!by_our_hand && (!outcome_.failure || replaces)) outcome_.failure = failure;
   if (!ending_since_) ending_since_ = clock::now();
 }
 
 void rank_group::escalate() {
+  if (!ending_since_ && told_since_ && clock::now() >= *told_since_ + end_after_words) {
+    note_failure(*told_);
+  }
   if (!ending_since_) return;
   const auto since = clock::now() - *ending_since_;
   if (since >= kill_after) {
@@ -278,13 +387,6 @@ bool rank_group::any_running() const noexcept {
 }
 
 }  // namespace
-
-std::string rank_failure::describe() const {
-  if (signal != 0) {
-    return fmt::format("rank {} was killed by signal {} ({})", rank, signal, strsignal(signal));
-  }
-  return fmt::format("rank {} ended with exit code {}", rank, exit_code);
-}
 
 ranks_outcome run_ranks(const ranks_program& program, signal_watch& signals) {
   return rank_group(program, signals).watch();

@@ -20,11 +20,15 @@ namespace {
 // Estimates no further apart are one.
 constexpr double as_fast = 1.01;
 
+partition::sharding_policy policy_of(const planner_options& o, const std::string& stage) {
+  return partition::resolved(
+      partition::policy_of_name(stage, o.run.training.shard_group.value_or(o.ranks)), o.ranks);
+}
+
 // Whether a share of the states goes down cell by cell, of cells that are soon told.
 bool has_shares(const planner_options& o, const planned_model& model, const std::string& stage) {
   constexpr std::uint64_t most_cells = 1 << 16;
-  const partition::sharding_policy policy = partition::resolved(
-      partition::policy_of_name(stage, o.run.training.shard_group.value_or(o.ranks)), o.ranks);
+  const partition::sharding_policy policy = policy_of(o, stage);
   const bool sharded = policy.optimizer == partition::sharded_over::world;
   const auto ranks = static_cast<std::uint64_t>(sharded ? o.ranks : 1);
   return model.parameters / ranks / partition::tiering{}.cell_elements <= most_cells;
@@ -35,6 +39,8 @@ std::vector<train_options> ways(const planner_options& o, const planned_model& m
   std::vector<train_options> result;
   for (const std::string& stage : o.stages) {
     if (!has_config(stage)) continue;
+    const bool gathers =
+        policy_of(o, stage).parameters != partition::sharded_over::nobody && !model.opaque;
     for (const offload_tier offload : o.offloads) {
       train_options way = o.run;
       way.stage = stage;
@@ -45,7 +51,7 @@ std::vector<train_options> ways(const planner_options& o, const planned_model& m
         ratios.insert(ratios.end(), {0.75, 0.5, 0.25});
       std::vector<int> ahead{o.run.training.prefetch};
       for (const int units : {0, 1, 2}) {
-        if (units != ahead.front() && !model.opaque) ahead.push_back(units);
+        if (units != ahead.front() && gathers) ahead.push_back(units);
       }
       for (const std::optional<double>& ratio : ratios) {
         way.offload_ratio = ratio;
@@ -114,10 +120,7 @@ std::optional<recommended_run> recommend(const planner_options& o, const planned
   for (int accumulate = o.run.training.accumulate; fitting == 0 && accumulate <= most;
        accumulate *= 2) {
     for (const train_options& way : ways(o, model, accumulate)) {
-      runs.push_back(plan_run(o, model, ceilings, way));
-      if (!runs.back().fits()) {
-        if (auto smaller = plan_within_budget(o, model, ceilings, way)) runs.back() = *smaller;
-      }
+      runs.push_back(plan_fitted(o, model, ceilings, way));
       fitting += runs.back().fits() ? 1 : 0;
     }
   }
@@ -135,8 +138,8 @@ std::optional<recommended_run> recommend(const planner_options& o, const planned
     const bool fast = run.fits() && run.step.estimate <= fastest * as_fast;
     if (fast && is_leaner(run, *best)) best = &run;
   }
-  recommended_run found{*best, "", runs.size(), fitting};
-  found.reason = reason_of(*best, runs, fitting, o.ranks);
+  recommended_run found{*best, reason_of(*best, runs, fitting, o.ranks), {}};
+  found.looked_at = std::move(runs);
   return found;
 }
 
@@ -153,6 +156,16 @@ nlohmann::ordered_json describe(const recommended_run& found, int ranks) {
                             {"estimate", run.step.estimate},
                             {"bound_by", name_of(run.step.bound_by)}};
   result["reason"] = found.reason;
+  result["ways"] = nlohmann::ordered_json::array();
+  for (const planned_run& way : found.looked_at) {
+    nlohmann::ordered_json line{{"policy", way.options.stage}};
+    report_tiers(line, way.options, ranks);
+    line["prefetch"] = way.options.training.prefetch;
+    line["accumulate"] = way.options.training.accumulate;
+    line["estimate"] = way.step.estimate;
+    line["fits"] = way.fits();
+    result["ways"].push_back(std::move(line));
+  }
   result["config"] = config_json(run.options, ranks);
   return result;
 }

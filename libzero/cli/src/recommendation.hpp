@@ -9,14 +9,14 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace zero::cli {
 
 struct recommended_run {
   planned_run run;
-  std::string reason;         // a sentence
-  std::size_t looked_at = 0;  // ways, of which
-  std::size_t fitting = 0;
+  std::string reason;  // a sentence
+  std::vector<planned_run> looked_at;
 };
 
 // Looks at every stage and offload asked for that a configuration can say, with all of the

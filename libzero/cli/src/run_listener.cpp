@@ -104,6 +104,7 @@ run_listener::run_listener(const train_options& options, int ranks)
 
 void run_listener::take(const json& line) {
   const auto schema = line.at("schema").get<std::string>();
+  if (schema == "zero.error/1") return;  // told once it has ended
   if (schema == "zero.note/1") {
     tell(line.at("note").get<std::string>());
     return;

@@ -115,7 +115,7 @@ int train_there(const train_options& options, int ranks) {
     arguments given = train_option_set(of_rank).to_arguments();
     given.insert(given.begin(), "train");
     const training_outcome outcome = run_training_processes(
-        this_program(), given, on_device ? 1 : ranks, restart,
+        {this_program(), given, on_device ? 1 : ranks, restart, deadline_of(options.training)},
         [&listener](const json& line) { listener.take(line); }, signals);
     listener.stop_progress();
     return life{outcome.exit_code, outcome.message, outcome.interrupted, listener.has_run(),

@@ -310,6 +310,11 @@ trainer::gpt_config chosen_model(const common_options& o) {
   return model;
 }
 
+std::chrono::milliseconds deadline_of(const common_options& o) noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::duration<double>(o.deadline));
+}
+
 int sequence_of(const common_options& o, const trainer::gpt_config& model) {
   return o.sequence.value_or(model.context);
 }

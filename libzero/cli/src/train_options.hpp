@@ -16,6 +16,7 @@
 #include <zero/partition/layout.hpp>
 #include <zero/partition/tiering.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -117,6 +118,9 @@ void add_options(option_set& set, train_options& o);
 // The model that is meant. Throws invalid_argument for an unknown name, numbers that are missing,
 // stand beside a name, or make no model.
 [[nodiscard]] trainer::gpt_config chosen_model(const common_options& o);
+
+// How long a rank waits for another that does not move.
+[[nodiscard]] std::chrono::milliseconds deadline_of(const common_options& o) noexcept;
 
 // Tokens of a sequence: the model's context unless told otherwise.
 [[nodiscard]] int sequence_of(const common_options& o, const trainer::gpt_config& model);

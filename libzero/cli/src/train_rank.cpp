@@ -2,6 +2,7 @@
 
 #include "ending.hpp"
 #include "link_ceilings.hpp"
+#include "result_channel.hpp"
 #include "run_report.hpp"
 #include "same_training.hpp"
 #include "timeline.hpp"
@@ -24,6 +25,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <new>
 #include <optional>
 
 namespace zero::cli {
@@ -58,6 +60,12 @@ auto telling(collectives::communicator& ranks, const Function& read) {
   }
 }
 
+error_class class_of(const std::exception& e) {
+  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) return error_class::resource;
+  const auto* const known = dynamic_cast<const error*>(&e);
+  return known != nullptr ? known->kind() : error_class::failure;
+}
+
 // A rank under another launcher may have no options of its own.
 std::string failure_folder_of(const common_options& o) {
   const char* const named = std::getenv("ZERO_FAILURE_FOLDER");
@@ -82,11 +90,6 @@ std::unique_ptr<trainer::parameter_source> open_values(const train_options& o,
     return std::make_unique<trainer::initial_values>(model, o.training.seed);
   }
   return reading("--init-from", [&] { return trainer::open_parameters(o.init_from, model); });
-}
-
-std::chrono::milliseconds deadline_of(const common_options& o) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::duration<double>(o.deadline));
 }
 
 trainer::training_options trainer_options_of(const train_options& options) {
@@ -330,8 +333,10 @@ void run_training_rank(const train_options& options, rank_place place, const res
     ranks.barrier().wait();
     if (ranks.rank() == 0) sink(line);
   } catch (const std::exception& e) {
-    const auto* const known = dynamic_cast<const error*>(&e);
-    end_within(longest_ending, static_cast<int>(known ? known->kind() : error_class::failure));
+    const int kind = static_cast<int>(class_of(e));
+    end_within(longest_ending, kind);
+    // Now: a disk that does not answer may not let this rank come to its end.
+    sink(error_line(kind, e.what(), ranks.rank()));
     ranks.record_failure(e.what());
     ranks.abort(e.what());
     throw;

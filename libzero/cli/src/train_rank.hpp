@@ -15,7 +15,7 @@
 namespace zero::cli {
 
 // Where rank 0's lines go: zero.note/1 for what the user should know, zero.step/1 for each step,
-// zero.run/1 at the end.
+// zero.run/1 at the end. And every rank's zero.error/1, which is thrown as well.
 using result_sink = std::function<void(const nlohmann::ordered_json& line)>;
 
 // Where a rank computes and whom it talks to.
@@ -25,9 +25,9 @@ struct rank_place {
   std::unique_ptr<collectives::communicator> ranks;
 };
 
-// Trains. Collective over `place.ranks`; only rank 0 calls `sink` and writes files. Blocks. Throws
-// what reading, training and writing throw; --text, --tokens and --init-from that cannot be read
-// are invalid_argument. Options must have been checked.
+// Trains. Collective over `place.ranks`; only rank 0 writes files and, but for an
+// error, calls `sink`. Blocks. Throws what reading, training and writing throw; --text, --tokens and
+// --init-from that cannot be read are invalid_argument. Options must have been checked.
 void run_training_rank(const train_options& options, rank_place place, const result_sink& sink);
 
 // The engine's part of the options.

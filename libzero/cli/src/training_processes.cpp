@@ -31,8 +31,7 @@ std::string this_program() {
   return missing || !std::filesystem::exists(file, missing) ? "/proc/self/exe" : file.string();
 }
 
-training_outcome run_training_processes(const std::string& program, const arguments& given,
-                                        int ranks, int restart, const line_function& on_line,
+training_outcome run_training_processes(const training_life& what, const line_function& on_line,
                                         signal_watch& signals) {
   struct words {
     int rank;  // of those that are threads of a process
@@ -40,40 +39,42 @@ training_outcome run_training_processes(const std::string& program, const argume
   };
   std::map<int, words> last_words;  // by process
   ranks_program ranked;
-  ranked.command = given;
-  ranked.command.insert(ranked.command.begin(), program);
-  ranked.ranks = ranks;
-  ranked.restart = restart;
-  ranked.on_result = [&](int rank, std::string_view line) {
+  ranked.command = what.given;
+  ranked.command.insert(ranked.command.begin(), what.program);
+  ranked.ranks = what.ranks;
+  ranked.restart = what.restart;
+  ranked.deadline = what.deadline;
+  ranked.on_result = [&](int rank, std::string_view line) -> std::optional<int> {
     const json parsed = parse_line(rank, line);
-    if (parsed["schema"] == "zero.error/1") {
-      last_words[rank] = {parsed.value("rank", rank), parsed.at("message").get<std::string>()};
-    } else {
+    if (parsed["schema"] != "zero.error/1") {
       on_line(parsed);
+      return std::nullopt;
     }
+    last_words[rank] = {parsed.value("rank", rank), parsed.at("message").get<std::string>()};
+    return parsed.at("kind").get<int>();
   };
   const ranks_outcome outcome = run_ranks(ranked, signals);
-
-  if (outcome.interrupted_by != 0) {
-    return {128 + outcome.interrupted_by,
-            fmt::format("interrupted by signal {} ({})", outcome.interrupted_by,
-                        strsignal(outcome.interrupted_by)),
-            true, outcome.all_ended};
+  training_outcome result;
+  result.interrupted = outcome.interrupted_by != 0;
+  result.all_ended = outcome.all_ended;
+  if (result.interrupted) {
+    result.exit_code = 128 + outcome.interrupted_by;
+    result.message = fmt::format("interrupted by signal {} ({})", outcome.interrupted_by,
+                                 strsignal(outcome.interrupted_by));
+  } else if (outcome.failure) {
+    const rank_failure& failure = *outcome.failure;
+    const bool is_lost = failure.signal != 0 || !failure.why.empty();
+    result.exit_code = is_lost ? static_cast<int>(error_class::peer_lost) : failure.exit_code;
+    result.message = failure.describe();
+    if (!is_lost && last_words.count(failure.rank) != 0) {
+      const words& last = last_words[failure.rank];
+      // What is wrong with the input is so on every rank.
+      const bool of_all = failure.exit_code == static_cast<int>(error_class::usage);
+      result.message = of_all ? last.message : fmt::format("rank {}: {}", last.rank, last.message);
+    }
   }
-  if (!outcome.failure) return {};
-  const rank_failure& failure = *outcome.failure;
-  if (failure.signal != 0) {
-    return {static_cast<int>(error_class::peer_lost), failure.describe(), false, outcome.all_ended};
-  }
-  if (last_words.count(failure.rank) == 0) {
-    return {failure.exit_code, failure.describe(), false, outcome.all_ended};
-  }
-  const words& last = last_words[failure.rank];
-  // What is wrong with the input is so on every rank.
-  const bool of_all = failure.exit_code == static_cast<int>(error_class::usage);
-  return {failure.exit_code,
-          of_all ? last.message : fmt::format("rank {}: {}", last.rank, last.message), false,
-          outcome.all_ended};
+  result.message += outcome.left;
+  return result;
 }
 
 }  // namespace zero::cli

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -23,15 +24,22 @@ struct training_outcome {
                         // an interruption, else that of the rank that failed first
   std::string message;  // one line, unless exit_code is 0
   bool interrupted = false;
-  bool all_ended = true;  // false: a process of it could not be killed
+  bool all_ended = true;  // false: a process of it could not be killed; `message` says which
 };
 
-// Runs `program` with `given` as its arguments on `ranks` ranks, in life `restart` of the job, and
-// blocks until all have ended.
+// What is to run: a program with its arguments.
+struct training_life {
+  std::string program;
+  arguments given;
+  int ranks = 1;                               // processes
+  int restart = 0;                             // which life of its job it is
+  std::chrono::milliseconds deadline{30'000};  // as its ranks have it
+};
+
+// Runs it and blocks until all have ended.
 // Throws like run_ranks, and failure if a rank talks nonsense.
-[[nodiscard]] training_outcome run_training_processes(const std::string& program,
-                                                      const arguments& given, int ranks,
-                                                      int restart, const line_function& on_line,
+[[nodiscard]] training_outcome run_training_processes(const training_life& what,
+                                                      const line_function& on_line,
                                                       signal_watch& signals);
 
 // The file of the program that runs now.

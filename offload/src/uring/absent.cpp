@@ -5,6 +5,8 @@
 
 namespace zero::offload {
 
+bool uring_compiled() noexcept { return false; }
+
 uring_attempt try_uring_engine(const disk_engine_options& options) {
   static_cast<void>(options);
   return {nullptr, "built without liburing", ENOSYS};

@@ -242,6 +242,8 @@ class uring_engine final : public disk_engine {
 
 }  // namespace
 
+bool uring_compiled() noexcept { return true; }
+
 uring_attempt try_uring_engine(const disk_engine_options& options) {
   io_uring ring{};
   int result = -EINVAL;

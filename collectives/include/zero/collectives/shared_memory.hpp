@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #pragma GCC visibility push(default)
@@ -39,6 +40,15 @@ class shared_memory_world {
 
   // Whether it has.
   [[nodiscard]] bool has_joined(int rank) const;
+
+  // What a rank last gave of itself, for whoever started it: when it moved (communicator::
+  // set_deadline says what that is), by the trace clock in nanoseconds, and how long others wait
+  // for it when it does not. Nothing until it has joined.
+  struct life_sign {
+    std::int64_t moved;
+    std::chrono::milliseconds deadline;
+  };
+  [[nodiscard]] std::optional<life_sign> sign_of_life(int rank) const;
 
   // Tells every rank that `rank` is gone: their waits throw peer_lost naming it, with `reason`.
   // For the parent that saw a child die. The first report stays. Thread-safe.

@@ -73,6 +73,9 @@ class disk_engine {
   [[nodiscard]] virtual const std::string& note() const noexcept = 0;
 };
 
+// Whether io_uring is compiled in; whether the kernel has it, make_disk_engine finds out.
+[[nodiscard]] bool uring_compiled() noexcept;
+
 enum class disk_engine_kind : unsigned char {
   automatic,  // uring, or threads where the kernel, a filter or a limit refuses it, with a note
   uring,      // io_uring

@@ -1,26 +1,14 @@
-// The norm against plain reading, casts and accumulation against plain read-modify-write.
+// bench_cast: conversion and accumulation against plain read-modify-write. --bytes is of an array
+// of fp32.
 #include "cases.hpp"
 #include "ceiling.hpp"
 
 #include <zero/optim/elementwise.hpp>
 
-#include <string>
+#include <algorithm>
 
 namespace zero::bench {
 namespace {
-
-void run_norm(benchmark::State& state, arrays& a, dtype type) {
-  const const_typed_span values = a.gradient(type);
-  measure(
-      state, static_cast<double>(size_of(type)),
-      [&](std::size_t begin, std::size_t end) {
-        benchmark::DoNotOptimize(optim::sum_of_squares(values.part(begin, end - begin)));
-      },
-      [&](std::size_t begin, std::size_t end) {
-        const const_typed_span part = values.part(begin, end - begin);
-        benchmark::DoNotOptimize(read_all(part.data, part.bytes()));
-      });
-}
 
 // Reads and writes `bytes` in all an element, in place: 4 bytes of one array, the rest of another.
 range_work plain(arrays& a, std::size_t bytes) {
@@ -40,10 +28,10 @@ range_work plain(arrays& a, std::size_t bytes) {
 void run_convert(benchmark::State& state, arrays& a, dtype in, dtype out) {
   const const_typed_span from = a.gradient(in);
   const typed_span to{out == dtype::fp32 ? static_cast<void*>(a.state0.data()) : a.parameter.data(),
-                      element_count, out};
+                      a.count, out};
   const std::size_t bytes = size_of(in) + size_of(out);
   measure(
-      state, static_cast<double>(bytes),
+      state, a.count, static_cast<double>(bytes),
       [&](std::size_t begin, std::size_t end) {
         optim::convert(from.part(begin, end - begin), to.part(begin, end - begin));
       },
@@ -52,37 +40,34 @@ void run_convert(benchmark::State& state, arrays& a, dtype in, dtype out) {
 
 void run_accumulate(benchmark::State& state, arrays& a, dtype in) {
   const const_typed_span from = a.gradient(in);
-  const typed_span to{a.state0.data(), element_count, dtype::fp32};
+  const typed_span to{a.state0.data(), a.count, dtype::fp32};
   const std::size_t bytes = size_of(in) + 8;
   measure(
-      state, static_cast<double>(bytes),
+      state, a.count, static_cast<double>(bytes),
       [&](std::size_t begin, std::size_t end) {
         optim::accumulate(from.part(begin, end - begin), to.part(begin, end - begin));
       },
       plain(a, bytes));
 }
 
-}  // namespace
-
-void register_elementwise(arrays& a) {
+void register_cases(const settings& s) {
+  const auto a = std::make_shared<arrays>(elements_of(s.bytes));
   for (const dtype type : {dtype::fp32, dtype::bf16, dtype::fp16}) {
-    const std::string name = name_of(type);
-    configure(benchmark::RegisterBenchmark(
-        ("norm/" + name).c_str(),
-        [&a, type](benchmark::State& state) { run_norm(state, a, type); }));
-    configure(benchmark::RegisterBenchmark(
-        ("accumulate/" + name + "/fp32").c_str(),
-        [&a, type](benchmark::State& state) { run_accumulate(state, a, type); }));
+    on_threads(std::string("accumulate/") + name_of(type) + "/fp32", s,
+               [a, type](benchmark::State& state) { run_accumulate(state, *a, type); });
   }
   for (const dtype type : {dtype::bf16, dtype::fp16}) {
     const std::string name = name_of(type);
-    configure(benchmark::RegisterBenchmark(
-        ("convert/fp32/" + name).c_str(),
-        [&a, type](benchmark::State& state) { run_convert(state, a, dtype::fp32, type); }));
-    configure(benchmark::RegisterBenchmark(
-        ("convert/" + name + "/fp32").c_str(),
-        [&a, type](benchmark::State& state) { run_convert(state, a, type, dtype::fp32); }));
+    on_threads("cast/fp32/" + name, s,
+               [a, type](benchmark::State& state) { run_convert(state, *a, dtype::fp32, type); });
+    on_threads("cast/" + name + "/fp32", s,
+               [a, type](benchmark::State& state) { run_convert(state, *a, type, dtype::fp32); });
   }
 }
 
+}  // namespace
 }  // namespace zero::bench
+
+int main(int argc, char** argv) {
+  return zero::bench::run(argc, argv, {15, 128 << 20, "/var/tmp"}, zero::bench::register_cases);
+}

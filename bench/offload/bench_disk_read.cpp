@@ -1,0 +1,10 @@
+// bench_disk_read: how the disk engine reads, and a store that hashes every byte, against plain
+// calls by as many threads as transfers are under way. fio is the peer in bench_disk. --bytes is of
+// the file.
+#include "offload/disk_cases.hpp"
+
+int main(int argc, char** argv) {
+  using namespace zero::bench;
+  return run(argc, argv, {15, 256 << 20, "/var/tmp"},
+             [](const settings& s) { register_disk(s, pattern::read); });
+}

@@ -1,0 +1,1 @@
+"""Running the benchmarks of every question, and comparing two such runs."""
