@@ -17,6 +17,8 @@ RANKS = 2
 SIZES = {"gpt-3m": (4, 256, 4, 256, 64), "gpt-11m": (6, 384, 6, 256, 256)}
 RATE = 3e-4
 ALLOWED = 1e-4  # of a loss: fp32 sums in another order, over some steps of training
+SLOTS = ("after the backward ours still has the slots that units are gathered into, which are "
+         "there for good; theirs come and go, and are in the peaks")
 
 PEERS = (  # how, name, stage of ours, ranks
     ("plain", "torch, one process", 0, 1),
@@ -106,7 +108,10 @@ def against(place, ours, peer):
              "difference": largest_difference(own["losses"], losses)}
     rows = [{**base, "ours": mine, "theirs": other, "check": check,
              "losses": {"ours": own["losses"], "theirs": losses}}]
-    return rows + memory_rows(base, of, own, memory)
+    rows += memory_rows(base, of, own, memory)
+    if stage == 3:
+        rows[1]["note"] = SLOTS
+    return rows
 
 
 def memory_rows(base, of, own, memory):
