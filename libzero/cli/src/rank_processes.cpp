@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 namespace zero::cli {
 namespace {
@@ -41,12 +40,6 @@ struct rank_process {
   std::vector<line_pipe> outputs;  // standard output, standard error
   std::optional<line_pipe> results;
 };
-
-// Of two failures the one to be told: 3 says that somebody else was first.
-bool gives_way(const rank_failure& first, const rank_failure& other) {
-  return first.signal == 0 && first.why.empty() && first.exit_code == peer_lost_code &&
-         (other.signal != 0 || other.exit_code != peer_lost_code);
-}
 
 // The ranks of one run, from the first fork to the last wait.
 class rank_group {
@@ -182,6 +175,8 @@ ranks_outcome rank_group::watch() {
     outcome_.left = list_of_running();
   }
   drain();
+  // Who said why it failed and is not through with ending is no less the cause.
+  if (outcome_.failure && told_ && gives_way(*outcome_.failure, *told_)) outcome_.failure = *told_;
   return outcome_;
 }
 
@@ -393,14 +388,6 @@ bool rank_group::any_running() const noexcept {
 }
 
 }  // namespace
-
-std::string rank_failure::describe() const {
-  if (!why.empty()) return why;
-  if (signal != 0) {
-    return fmt::format("rank {} was killed by signal {} ({})", rank, signal, strsignal(signal));
-  }
-  return fmt::format("rank {} ended with exit code {}", rank, exit_code);
-}
 
 ranks_outcome run_ranks(const ranks_program& program, signal_watch& signals) {
   return rank_group(program, signals).watch();

@@ -44,10 +44,14 @@ struct rank_failure {
   [[nodiscard]] std::string describe() const;
 };
 
+// Of two failures the one to be told: exit code 3 says that somebody else was first.
+[[nodiscard]] bool gives_way(const rank_failure& first, const rank_failure& other) noexcept;
+
 struct ranks_outcome {
   // The first to fail; a rank that failed because of a peer (exit code 3) only where within a
-  // second none failed by itself. A rank that is stopped while none moves for its deadline and 2 s
-  // is lost (still_ranks), and so is one that ended without an error before it joined the others.
+  // second none failed by itself, and none said that it did. A rank that is stopped while none
+  // moves for its deadline and 2 s is lost (still_ranks), and so is one that ended without an error
+  // before it joined the others.
   std::optional<rank_failure> failure;
   int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
   bool all_ended = true;   // false: something it started could not be killed
