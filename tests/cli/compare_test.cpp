@@ -1,7 +1,7 @@
 // A comparison whose trainer is a script: what no real run should ever do is told here to it, so
 // that the verdict is seen to be one.
 
-#include "compare.hpp"
+#include "compare/compare.hpp"
 
 #include <zero/base/error.hpp>
 

@@ -1,5 +1,5 @@
 // A process that does not come to its end by itself.
-#include "ending.hpp"
+#include "ranks/ending.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>

@@ -1,9 +1,9 @@
 // What reports say of links: with what they are measured, the arithmetic of use and overlap, and
 // the table.
 
-#include "compare_report.hpp"
-#include "link_report.hpp"
-#include "link_table.hpp"
+#include "compare/compare_report.hpp"
+#include "report/link_report.hpp"
+#include "report/link_table.hpp"
 
 #include <gtest/gtest.h>
 

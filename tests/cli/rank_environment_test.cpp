@@ -1,6 +1,6 @@
 // What the command asks of ranks that a launcher started.
 
-#include "rank_environment.hpp"
+#include "ranks/rank_environment.hpp"
 
 #include <zero/base/error.hpp>
 

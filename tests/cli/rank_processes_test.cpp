@@ -1,5 +1,5 @@
 // Which of several failures of ranks is the one that is told.
-#include "rank_processes.hpp"
+#include "ranks/rank_processes.hpp"
 
 #include <gtest/gtest.h>
 

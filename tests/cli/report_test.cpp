@@ -1,6 +1,6 @@
 // The verdict, the table, the progress lines, and files that are there whole or not at all.
 
-#include "compare_report.hpp"
+#include "compare/compare_report.hpp"
 #include "machine.hpp"
 #include "output_folder.hpp"
 #include "progress.hpp"

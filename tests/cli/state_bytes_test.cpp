@@ -1,6 +1,6 @@
 // What a parameter takes by the formats chosen is what the engine lays out.
 
-#include "state_bytes.hpp"
+#include "train/state_bytes.hpp"
 
 #include <zero/engine/sharded_optimizer.hpp>
 

@@ -1,5 +1,5 @@
 // When the starter of ranks takes those that are stopped for lost; on a clock of the test's own.
-#include "still_ranks.hpp"
+#include "ranks/still_ranks.hpp"
 
 #include <gtest/gtest.h>
 

@@ -19,8 +19,8 @@
 //   results                lines to the starter: {"schema": "test", "rank": RANK}, one in two
 //   pieces
 
-#include "rank_environment.hpp"
-#include "result_channel.hpp"
+#include "ranks/rank_environment.hpp"
+#include "ranks/result_channel.hpp"
 
 #include <zero/base/error.hpp>
 #include <zero/collectives/meeting.hpp>

@@ -1,9 +1,9 @@
 // Where state rests: what options mean, what is refused, and what a budget leaves to choose.
 
-#include "tier_choice.hpp"
+#include "train/tier_choice.hpp"
 
-#include "compare_options.hpp"
-#include "train_rank.hpp"
+#include "compare/compare_options.hpp"
+#include "train/train_rank.hpp"
 #include "trainer/gpt_model.hpp"
 
 #include <zero/base/error.hpp>

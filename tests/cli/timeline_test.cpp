@@ -1,6 +1,6 @@
 // One step as the report draws it: from events and samples that were made up.
 
-#include "timeline.hpp"
+#include "report/timeline.hpp"
 
 #include <gtest/gtest.h>
 

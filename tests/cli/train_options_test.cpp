@@ -1,11 +1,11 @@
 // The options of train and compare: the model that is meant, what goes together, and that a rank
 // process is told exactly what its starter was.
 
-#include "train_options.hpp"
+#include "train/train_options.hpp"
 
-#include "compare_options.hpp"
-#include "sharding_choice.hpp"
-#include "train_rank.hpp"
+#include "compare/compare_options.hpp"
+#include "train/sharding_choice.hpp"
+#include "train/train_rank.hpp"
 
 #include <zero/base/error.hpp>
 

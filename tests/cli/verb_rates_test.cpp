@@ -1,6 +1,6 @@
 // Rates from seconds: steps of a made-up machine, timed by hand.
 
-#include "verb_rates.hpp"
+#include "plan/verb_rates.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 #include "machine.hpp"
 
-#include "rank_variables.hpp"
+#include "ranks/rank_variables.hpp"
 
 #include <fmt/format.h>
 #include <sys/utsname.h>

@@ -1,6 +1,6 @@
 // zero: finds the subcommand, and turns what it throws into one line and an exit code.
 
-#include "result_channel.hpp"
+#include "ranks/result_channel.hpp"
 #include "say.hpp"
 #include "subcommands.hpp"
 #include "version.hpp"
