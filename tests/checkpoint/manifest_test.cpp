@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <functional>
@@ -81,7 +82,9 @@ TEST(manifest, every_number_is_read_back_as_it_was) {
   for (const double value : {0.1, 1.0 / 3.0, 1e300, 5e-324, 1.7976931348623157e308, 1e22, -2.5e-7,
                              123456789.0, 0.0, 65504.0}) {
     m.groups[0].constants = {{"x", value}};
-    m.progress.loss_scale.value = static_cast<float>(std::fmin(value, 3.4028234663852886e38));
+    // The same as a float that a scale can be: from the smallest to the largest.
+    m.progress.loss_scale.value = static_cast<float>(
+        std::clamp(std::fabs(value), 1.4012984643248171e-45, 3.4028234663852886e38));
     const std::string text = format_manifest(m);
     const manifest back = parse_manifest(text, "m");
     EXPECT_EQ(back.groups[0].constants[0].second, value);
@@ -90,7 +93,7 @@ TEST(manifest, every_number_is_read_back_as_it_was) {
   }
   m.id.step = 999999999999;
   m.id.epoch = std::numeric_limits<std::uint64_t>::max();
-  m.progress.steps = m.id.epoch;
+  m.progress.steps = m.id.step;
   testing::settle_sizes(m);
   EXPECT_EQ(parse_manifest(format_manifest(m), "m").id.epoch, m.id.epoch);
 }
