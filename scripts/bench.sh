@@ -5,7 +5,7 @@
 # QUESTION       update norm cast reduce_scatter all_gather barrier transfer disk_read disk_write
 #                update_from_disk gather checkpoint
 # --quick        small arrays, 2 repetitions of 2 turns: shows that it works, measures nothing
-# --out          default out/bench.json (schema zero.bench/1, see bench/README.md)
+# --out          default out/bench.json (schema zero.bench/1, see bench/README.md), a table beside
 # --repetitions  processes of each question, default 5; all questions take turns in rounds
 # --turns        of each case and its ceiling in a process, default 7
 # --directory    for what needs a disk, default $ZERO_BENCH_DIRECTORY or /var/tmp

@@ -33,6 +33,12 @@ def parse():
     return options
 
 
+def command_line(options):
+    """As it would be typed; where things lie on this machine is left out."""
+    return ["scripts/bench.sh", *(["--quick"] if options.quick else []), "--repetitions",
+            str(options.repetitions), "--turns", str(options.turns), *options.questions]
+
+
 def cases_of(question, options):
     """The cases of one process, as Google Benchmark writes them."""
     command = [str(options.bin / binary_of(question)), f"--turns={options.turns}",
@@ -87,6 +93,17 @@ def table(run):
     return "\n".join(lines)
 
 
+def document(run):
+    """The table with what it was made on."""
+    machine = run["machine"]
+    return "\n".join([
+        f"# Of the ceilings — {machine['cpu']}, {machine['cores']} cores — {run['date'][:10]}", "",
+        f"`{' '.join(run['command'])}`, {run['seconds']:.0f} s, {run['repetitions']} repetitions of "
+        f"{run['turns']} turns; {machine['kernel']}, {machine['compiler']}, commit {run['commit'][:12]}. "
+        "Medians; a ceiling is the plainest way to do as much, and bench/README.md says which.", "",
+        table(run), ""])
+
+
 def write(path, text):
     """All of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +116,7 @@ def write(path, text):
 def main():
     options = parse()
     begun = time.monotonic()
-    run = {"schema": results.SCHEMA, "command": ["scripts/bench.sh", *sys.argv[1:]],
+    run = {"schema": results.SCHEMA, "command": command_line(options),
            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
            "commit": commit_of(options.root), "version": version_of(options.bin),
            "machine": describe_machine(options.bin), "quick": options.quick,
@@ -115,6 +132,7 @@ def main():
     run["benchmarks"] = measured
     results.check(run)
     write(options.out, json.dumps(run, indent=1) + "\n")
+    write(options.out.with_suffix(".md"), document(run))
     print(table(run))
     return 0
 

@@ -3,6 +3,9 @@
 
 #include "cli/checkpoint_scratch.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace zero::test {
 namespace {
 
@@ -106,14 +109,90 @@ TEST_F(CheckpointCommand, WhatIsDamagedIsNeitherExportedNorResharded) {
   EXPECT_FALSE(fs::exists(at("weights.safetensors")));
   const ran r = checkpoint({"reshard", at("kept"), "--ranks", "3", "--stage", "1", at("out")});
   EXPECT_EQ(r.exit_code, 5) << r.errors;
-  for (const std::string& name : names_in("out")) {
-    EXPECT_TRUE(name == ".lock" || name.rfind(".epoch-", 0) == 0) << name;
-  }
+  EXPECT_FALSE(fs::exists(at("out")));
+}
+
+TEST_F(CheckpointCommand, AFailedReshardLeavesNothing) {
+  flip("kept/step-000000000004/rank-00001-of-00002.safetensors", 9000);
+  const auto reshard = [&](const std::string& out) {
+    return checkpoint({"reshard", at("kept"), "--ranks", "3", "--stage", "1", at(out)}).exit_code;
+  };
+  EXPECT_EQ(reshard("a/b/c"), 5);
+  EXPECT_FALSE(fs::exists(at("a")));
+  fs::create_directory(at("empty"));
+  EXPECT_EQ(reshard("empty"), 5);
+  EXPECT_TRUE(names_in("empty").empty());
+  // What was there stays, and so does the number of the last owner or a later one.
+  fs::create_directory(at("used"));
+  std::ofstream(at("used/.epoch-7")) << "";
+  std::ofstream(at("used/notes")) << "";
+  EXPECT_EQ(reshard("used"), 5);
+  EXPECT_EQ(names_in("used"), (std::set<std::string>{".epoch-8", ".lock", "notes"}));
+}
+
+TEST_F(CheckpointCommand, PartsThatAreGoneOrOddAreDamage) {
+  const std::string file = at("kept/step-000000000004/rank-00001-of-00002.safetensors");
+  const auto expect_damage = [&] {
+    const ran exported = checkpoint({"export", at("kept"), at("weights.safetensors")});
+    EXPECT_EQ(exported.exit_code, 5) << exported.errors;
+    EXPECT_FALSE(fs::exists(at("weights.safetensors")));
+    const ran r = checkpoint({"reshard", at("kept"), "--ranks", "3", "--stage", "1", at("out")});
+    EXPECT_EQ(r.exit_code, 5) << r.errors;
+    EXPECT_FALSE(fs::exists(at("out")));
+    // Both are told of, in the JSON too.
+    const ran verified = checkpoint({"verify", at("kept"), "--json"});
+    EXPECT_EQ(verified.exit_code, 5) << verified.errors;
+    const json seen = json::parse(verified.output).at("checkpoints");
+    ASSERT_EQ(seen.size(), 2U);
+    EXPECT_FALSE(seen.at(0).at("whole").get<bool>());
+    EXPECT_EQ(seen.at(0).at("kind"), 5);
+    EXPECT_EQ(seen.at(0).at("file"), file);
+    EXPECT_TRUE(seen.at(1).at("whole").get<bool>());
+  };
+  fs::remove(file);
+  expect_damage();
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  expect_damage();
+  fs::remove(file);
+  fs::create_directory(file);
+  expect_damage();
+  fs::remove(file);
+  fs::create_symlink(at("text"), file);
+  expect_damage();
+}
+
+TEST_F(CheckpointCommand, AManifestThatIsAPipeHoldsNobodyUp) {
+  const std::string file = at("kept/step-000000000004/manifest.json");
+  fs::remove(file);
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  EXPECT_EQ(checkpoint({"verify", at("kept")}).exit_code, 5);
+  EXPECT_EQ(checkpoint({"inspect", at("kept")}).exit_code, 0);
+  const ran r = checkpoint({"export", at("kept"), at("weights.safetensors")});
+  EXPECT_EQ(r.exit_code, 0) << r.errors;
+  EXPECT_NE(r.errors.find("passed over step-000000000004"), std::string::npos) << r.errors;
+}
+
+// What may not be read may be whole: that is told as what it is, of each.
+TEST_F(CheckpointCommand, VerifyGoesOnAfterWhatItCannotRead) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const std::string file = at("kept/step-000000000004/rank-00001-of-00002.safetensors");
+  fs::permissions(file, fs::perms::none);
+  const ran r = checkpoint({"verify", at("kept"), "--json"});
+  EXPECT_EQ(r.exit_code, 1) << r.errors;
+  const json seen = json::parse(r.output).at("checkpoints");
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_FALSE(seen.at(0).at("whole").get<bool>());
+  EXPECT_EQ(seen.at(0).at("kind"), 1);
+  EXPECT_TRUE(seen.at(1).at("whole").get<bool>());
+  flip("kept/step-000000000002/rank-00001-of-00002.safetensors", 9000);
+  EXPECT_EQ(checkpoint({"verify", at("kept")}).exit_code, 5);
 }
 
 TEST_F(CheckpointCommand, ReshardDoesNotReplaceWhatIsThere) {
+  const std::set<std::string> before = names_in("kept");  // the number of its owner too
   const ran r = checkpoint({"reshard", at("kept"), "--ranks", "3", "--stage", "1", at("kept")});
-  expect_refused(r, "not newer than the checkpoint");
+  expect_refused(r, "already holds step-000000000004");
+  EXPECT_EQ(names_in("kept"), before);
   EXPECT_EQ(checkpoint({"verify", at("kept")}).exit_code, 0);
 }
 
@@ -121,6 +200,10 @@ TEST_F(CheckpointCommand, WrongWords) {
   expect_refused(checkpoint({}), "inspect|verify DIR");
   expect_refused(checkpoint({"mend", at("kept")}), "'mend'");
   expect_refused(checkpoint({"inspect"}), "DIR is missing");
+  expect_refused(checkpoint({"inspect", ""}), "DIR is ''");
+  expect_refused(checkpoint({"export", at("kept"), ""}), "FILE is ''");
+  expect_refused(checkpoint({"reshard", at("kept"), "", "--ranks", "2", "--stage", "0"}),
+                 "OUT is ''");
   expect_refused(checkpoint({"inspect", at("kept"), "more"}), "unexpected argument 'more'");
   expect_refused(checkpoint({"inspect", at("nothing")}), "is no folder");
   expect_refused(checkpoint({"verify", at("")}), "holds no checkpoint");

@@ -164,6 +164,44 @@ TEST_F(Checkpoints, ADamagedOneIsPassedOverAloud) {
   EXPECT_EQ(run({ZERO_COMMAND, "checkpoint", "verify", at("kept")}).exit_code, 0);
 }
 
+// Nor may what it leaves behind hinder the runs after.
+TEST_F(Checkpoints, AFolderWhereAFileBelongsIsPassedOver) {
+  for (const char* part : {"manifest.json", "rank-00001-of-00002.safetensors"}) {
+    const std::string kept = "kept " + std::string(part);
+    const words saving{"--checkpoint", at(kept), "--save-every", "3", "--keep", "0"};
+    ASSERT_EQ(run_job("report", 6, saving).exit_code, 0);
+    fs::remove(at(kept + "/step-000000000006/" + part));
+    fs::create_directories(at(kept + "/step-000000000006/" + part + "/more"));
+    const ran first = run_job("more", 6, joined(saving, {"--resume"}));
+    EXPECT_EQ(first.exit_code, 0) << first.errors;
+    EXPECT_NE(first.errors.find("passed over step-000000000006"), std::string::npos)
+        << first.errors;
+    EXPECT_NE(first.errors.find("goes on from step-000000000003"), std::string::npos)
+        << first.errors;
+    const ran second = run_job("more", 9, joined(saving, {"--resume"}));
+    EXPECT_EQ(second.exit_code, 0) << second.errors;
+    EXPECT_NE(second.errors.find("goes on from step-000000000006"), std::string::npos)
+        << second.errors;
+    EXPECT_EQ(run({ZERO_COMMAND, "checkpoint", "verify", at(kept)}).exit_code, 0);
+  }
+}
+
+// What it would do from then on would be lost.
+TEST_P(At, ARunThatWasTakenOverEndsAtItsNextSave) {
+  running r(
+      job("report", 1000000, joined({"--checkpoint", at("kept"), "--save-every", "1"}, how())),
+      {mark_});
+  while (lines_of("report", "zero.checkpoint/1").size() < 2) usleep(1000);
+  std::ofstream(at("kept/.epoch-99")) << "";
+  const ran ended = r.finish();
+  EXPECT_EQ(ended.exit_code, 2) << ended.errors;
+  EXPECT_NE(ended.errors.find("was taken over by another run: its owner has epoch 99"),
+            std::string::npos)
+      << ended.errors;
+  EXPECT_TRUE(lines_of("report", "zero.checkpoint_failed/1").empty());
+  EXPECT_TRUE(all_gone(mark_, 0.5));
+}
+
 TEST_F(Checkpoints, WhereNoneIsWholeNothingIsTrained) {
   ASSERT_EQ(run_job("report", 2, {"--checkpoint", at("kept")}).exit_code, 0);
   flip("kept/step-000000000002/manifest.json", 77);

@@ -134,6 +134,10 @@ TEST(Plan, RefusesInOneLineWhatCannotBe) {
       {{"--ranks", "6", "--ranks-per-node", "4"}, "--ranks-per-node 4 is not accepted with 6"},
       {{"--ranks", "6", "--stages", "hybrid", "--shard-group", "4"},
        "--shard-group 4 is not accepted with 6 ranks; expected a divisor"},
+      {{"--parameters", "63", "--ranks", "64"},
+       "--ranks 64 is not accepted at stage 1: more shards than the 63 elements of the model"},
+      {{"--parameters", "7", "--ranks", "64", "--stages", "0,hybrid", "--shard-group", "8"},
+       "--shard-group 8 is not accepted at stage hybrid: more shards than the 7 elements"},
       {{"--ranks", "4", "--batch", "3"}, "--batch 3 is not accepted with 4 ranks"},
       {{"--ranks", "1048576", "--accumulate", "1048576"}, "--accumulate 1048576 is not accepted"},
       {{"--model", "gpt-3m", "--sequence", "65"}, "--sequence 65 is not accepted"},
@@ -156,6 +160,14 @@ TEST(Plan, RefusesInOneLineWhatCannotBe) {
       EXPECT_EQ(lines_in(got.errors), 1) << got.errors;
     }
   }
+}
+
+TEST(Plan, TakesAsManyShardsAsElements) {
+  EXPECT_EQ(plan({"--parameters", "64", "--ranks", "64"}).exit_code, 0);
+  EXPECT_EQ(plan({"--parameters", "1", "--ranks", "64", "--stages", "0"}).exit_code, 0);
+  EXPECT_EQ(plan({"--parameters", "8", "--ranks", "64", "--stages", "mics", "--shard-group", "8"})
+                .exit_code,
+            0);
 }
 
 TEST(Plan, HasTheBlocksThatParametersAndDimensionsMake) {

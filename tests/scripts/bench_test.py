@@ -241,6 +241,9 @@ class BenchTest(Folder):
                                capture_output=True, text=True, check=False)
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertIn("0 of 2 changed", again.stdout)
+        text = out.with_suffix(".md").read_text(encoding="utf-8")
+        self.assertIn("`scripts/bench.sh --quick --repetitions 2 --turns 2 gather`", text)
+        self.assertIn("| gather | `gather_and_release/stage:0` |", text)
         self.assertEqual([p.name for p in self.folder.iterdir()], ["deep"])  # nothing is left
 
 

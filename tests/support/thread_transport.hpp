@@ -26,7 +26,8 @@ class thread_transport {
     failing_rank_ = rank;
     failing_call_ = number;
   }
-  // Gathers and exchanges bring rank `rank` the pieces in the wrong order. A broadcast has one piece.
+  // Gathers and exchanges bring rank `rank` the pieces in the wrong order. A broadcast has one
+  // piece.
   void confuse(int rank) { confused_ = rank; }
 
   [[nodiscard]] int calls(int rank) const { return calls_[static_cast<std::size_t>(rank)]; }

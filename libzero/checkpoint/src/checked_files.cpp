@@ -14,6 +14,16 @@ namespace {
 
 constexpr std::size_t most_open = 8;
 
+// What a manifest names and is not there, or is no file, is a part that is lost.
+file open_part(file_calls& calls, const std::string& name) {
+  try {
+    return {calls, name, opening::read};
+  } catch (const io_error& e) {
+    if (is_no_file(e.error_number)) throw corrupt_data(e.what(), e.path);
+    throw;
+  }
+}
+
 }  // namespace
 
 checked_files::checked_files(file_calls& calls, std::string folder, const manifest& m,
@@ -32,7 +42,7 @@ const file& checked_files::open(std::size_t number) {
     return opened_.front().file;
   }
   const saved_file& saved = m_.files[number];
-  file made(calls_, folder_ + "/" + saved.name, opening::read);
+  file made = open_part(calls_, folder_ + "/" + saved.name);
   const std::uint64_t bytes = made.size();
   if (bytes != saved.bytes) {
     throw corrupt_data(

@@ -144,6 +144,11 @@ void file::close() {
   if (result < 0) fail("close", result);
 }
 
+bool is_no_file(int error_number) noexcept {
+  return error_number == ENOENT || error_number == ENOTDIR || error_number == EISDIR ||
+         error_number == ELOOP || error_number == EINVAL || error_number == ENXIO;
+}
+
 std::string read_whole(file_calls& calls, const std::string& name, std::uint64_t limit) {
   file opened(calls, name, opening::read);
   const std::uint64_t bytes = opened.size();

@@ -63,6 +63,10 @@ class file {
 
 // ---- names; "" is the directory itself ----
 
+// Whether this is why a name that must be a file cannot be opened: nothing has it, or something
+// else.
+[[nodiscard]] bool is_no_file(int error_number) noexcept;
+
 // All of a file; corrupt_data if it is longer than `limit` or no regular file.
 [[nodiscard]] std::string read_whole(file_calls& calls, const std::string& name,
                                      std::uint64_t limit);

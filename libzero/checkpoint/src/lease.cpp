@@ -31,6 +31,16 @@ std::string printable(const std::string& line) {
   return out.empty() ? "one that did not say who it is" : out;
 }
 
+// By the name of a file; who was here before may have made it a folder.
+void remove_part(file_calls& files, const std::string& name) {
+  try {
+    remove_file(files, name);
+  } catch (const io_error& e) {
+    if (e.error_number != EISDIR) throw;
+    remove_directory(files, name);
+  }
+}
+
 }  // namespace
 
 lease::lease(std::shared_ptr<file_calls> files, nonce_source nonces, bool take_over)
@@ -93,7 +103,7 @@ void lease::claim() {
   write_whole(*files_, epoch_name(epoch_), "");
   sync_directory(*files_, "");
   static_cast<void>(entries());
-  for (const std::string& name : older) remove_file(*files_, name);
+  for (const std::string& name : older) remove_trash(name);
 }
 
 std::vector<std::string> lease::entries() {
@@ -101,8 +111,9 @@ std::vector<std::string> lease::entries() {
   for (const std::string& name : names) {
     const auto epoch = epoch_of(name);
     if (epoch && *epoch > epoch_) {
-      throw error("'" + files_->path_of("") + "' was taken over: its owner has epoch " +
-                  std::to_string(*epoch) + ", this run " + std::to_string(epoch_));
+      throw invalid_argument("'" + files_->path_of("") +
+                             "' was taken over by another run: its owner has epoch " +
+                             std::to_string(*epoch) + ", this run " + std::to_string(epoch_));
     }
   }
   if (std::find(names.begin(), names.end(), epoch_name(epoch_)) == names.end()) {
@@ -133,8 +144,24 @@ void lease::clear_leftovers() {
     }
     trash.push_back(aside);
   }
-  for (const std::string& name : trash) remove_folder(name);
+  for (const std::string& name : trash) remove_trash(name);
 }
+
+// Whatever it has become: a leftover that cannot be removed hinders nobody.
+void lease::remove_trash(const std::string& name) {
+  try {
+    remove_folder(name);
+  } catch (const io_error& e) {
+    note_ += (note_.empty() ? "" : "; ") + std::string(e.what());
+  }
+}
+
+void lease::withdraw() noexcept {
+  static_cast<void>(files_->remove_file(epoch_name(epoch_)));
+  static_cast<void>(files_->remove_file(lock_name));
+}
+
+std::string lease::take_note() { return std::exchange(note_, std::string()); }
 
 // A name cannot be moved on condition: had this run been stopped since it looked, what has the name
 // now would be an heir's. So it looks again before anything is lost.
@@ -149,7 +176,7 @@ void lease::retire(const std::string& folder) {
     throw;
   }
   sync_directory(*files_, "");
-  remove_folder(aside);
+  remove_trash(aside);
 }
 
 void lease::remove_folder(const std::string& folder) {
@@ -158,15 +185,21 @@ void lease::remove_folder(const std::string& folder) {
     inside = list_directory(*files_, folder);
   } catch (const io_error& other) {
     if (other.error_number != ENOTDIR) throw;
-    remove_file(*files_, folder);  // a lock that was replaced
-    return;
+    return remove_file(*files_, folder);  // a lock that was replaced
   }
+  std::optional<io_error> failed;
   bool alone = true;
   for (const std::string& name : inside) {
     const bool ours = name == manifest_name || is_shard(name);
-    if (ours) remove_file(*files_, folder + "/" + name);
     alone = alone && ours;
+    if (!ours) continue;
+    try {
+      remove_part(*files_, folder + "/" + name);
+    } catch (const io_error& e) {
+      if (!failed) failed = e;
+    }
   }
+  if (failed) throw io_error(*failed);
   if (alone) remove_directory(*files_, folder);
 }
 

@@ -27,14 +27,20 @@ class lease {
 
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
   [[nodiscard]] save_id next_save(std::uint64_t step);
-  // The directory's entries. Throws `error` if somebody has claimed the directory since, io_error
+  // The directory's entries. Throws invalid_argument if somebody has claimed it since, io_error
   // if our own epoch is not among them: then it is no list of this directory.
   [[nodiscard]] std::vector<std::string> entries();
 
-  // Out of sight first, for good, so that what is half removed never looks whole; then away.
+  // Out of sight first, for good, so that what is half removed never looks whole; then away. Throws
+  // only while it is in sight: what cannot be removed is trash, and take_note() says so.
   void retire(const std::string& folder);
-  // Removes a folder of ours with what is ours in it; it stays if there is something else.
+  // Removes a folder of ours with what is ours in it; it stays if there is something else. Throws
+  // io_error for the first that cannot be removed, having tried all.
   void remove_folder(const std::string& folder);
+  // Takes back what claiming left behind: for a directory that nobody had owned before.
+  void withdraw() noexcept;
+  // Why something is still there that was to be removed; nothing if nothing is, or it was said.
+  [[nodiscard]] std::string take_note();
 
  private:
   void take_lock(bool take_over);
@@ -43,12 +49,14 @@ class lease {
   void claim();
   void replace_lock();
   void clear_leftovers();
+  void remove_trash(const std::string& name);
 
   std::shared_ptr<file_calls> files_;
   nonce_source nonces_;
   std::unique_ptr<file> lock_;
   bool locked_ = false;
   std::uint64_t epoch_ = 0;
+  std::string note_;
 };
 
 }  // namespace zero::checkpoint

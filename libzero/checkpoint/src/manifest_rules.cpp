@@ -26,13 +26,21 @@ void check_distinct(std::vector<std::string_view> names, const std::string& whos
   }
 }
 
+// What no training comes to: an engine would refuse to go on from it.
+void check_progress(const training_progress& p) {
+  require(std::isfinite(p.loss_scale.value), "the loss scale is not finite");
+  require(p.loss_scale.value > 0.0F, "the loss scale is not positive");
+  require(p.updates <= p.steps, "there are more updates than steps");
+  require(p.steps <= most_steps, "there are more steps than can be");
+}
+
 void check_id(const manifest& m) {
   require(m.id.step <= most_steps, "a step has at most 12 digits");
   require(m.id.epoch >= 1, "epochs are counted from 1");
   require(is_hex(m.id.nonce, 32), "a nonce is 32 lower-case hex digits");
   require(is_name(m.written_by, 1, 100), "the version of the library is no name");
   require(is_name(m.algorithm, 1, 100), "the algorithm is no name");
-  require(std::isfinite(m.progress.loss_scale.value), "the loss scale is not finite");
+  check_progress(m.progress);
 }
 
 void check_states(const manifest& m) {

@@ -4,7 +4,6 @@
 #include <zero/checkpoint/store.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -44,9 +43,6 @@ bool published_folders::verifies(const std::string& folder) {
   try {
     static_cast<void>(read_manifest(*files_, folder));
   } catch (const corrupt_data&) {
-    whole = false;
-  } catch (const io_error& e) {
-    if (e.error_number != ENOENT && e.error_number != ENOTDIR) throw;
     whole = false;
   }
   (whole ? good_ : bad_).insert(folder);

@@ -69,11 +69,22 @@ transfer_memory& publisher::memory() {
 void publisher::check(const fault& own, const save_act& act) {
   const fault all = ranks_.take(own);
   if (all.failed == 0) return;
+  if (!all.is(error_class::usage)) expect_ours();
   discard(act);
   if (all.is(error_class::usage)) all.raise("");
   throw save_failed("[checkpoint.save] step " + std::to_string(act.saved.id.step) +
                         " was not published: " + all.who_and_what(),
                     all.rank, all.error_number, static_cast<error_class>(all.kind));
+}
+
+// Whatever failed: if the directory is another's by now, that is why, and no later save will do.
+void publisher::expect_ours() {
+  fault own;
+  own.attempt([&] {
+    if (ranks_.first()) static_cast<void>(owner_->entries());
+  });
+  const fault all = ranks_.take(own);
+  if (all.is(error_class::usage)) all.raise("");
 }
 
 // Nobody will want it, and it takes room that the next save may need. What cannot be removed now is
@@ -182,7 +193,7 @@ std::string publisher::retain(std::uint64_t step) {
   } catch (const error& e) {
     return e.what();
   }
-  return "";
+  return owner_->take_note();
 }
 
 }  // namespace zero::checkpoint

@@ -61,6 +61,7 @@ class publisher {
 
  private:
   void check(const fault& own, const save_act& act);
+  void expect_ours();
   void collect(save_act& act);
   void discard(const save_act& act) noexcept;
 

@@ -15,7 +15,12 @@ std::string manifest_in(const std::string& folder) { return folder + "/" + manif
 }  // namespace
 
 std::string read_manifest_text(file_calls& files, const std::string& folder) {
-  return read_whole(files, manifest_in(folder), manifest_limit);
+  try {
+    return read_whole(files, manifest_in(folder), manifest_limit);
+  } catch (const io_error& e) {
+    if (is_no_file(e.error_number)) throw corrupt_data(e.what(), e.path);
+    throw;
+  }
 }
 
 manifest check_manifest(const std::string& text, const std::string& folder,

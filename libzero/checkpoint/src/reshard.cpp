@@ -11,10 +11,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 
 namespace zero::checkpoint {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::uint64_t longest_extent = std::uint64_t{1} << 20U;  // elements: what is in memory
 
@@ -168,6 +172,74 @@ class resharding {
   std::uint64_t bytes_ = 0;
 };
 
+// The directory that is written to. What was made for it goes with this unless it is kept.
+class destination {
+ public:
+  explicit destination(const std::string& directory) : missing_(missing_parts(directory)) {
+    if (missing_.empty()) {
+      files_ = open_directory(directory, if_missing::refuse);
+      expect_none(directory);
+      const std::vector<std::string> names = list_directory(*files_, "");
+      is_fresh_ = std::none_of(names.begin(), names.end(), [](const std::string& name) {
+        return name == lock_name || epoch_of(name).has_value();
+      });
+    }
+    try {
+      if (!files_) files_ = open_directory(directory, if_missing::create);
+      owner_ = std::make_shared<lease>(files_, nonce_source(0), false);
+    } catch (...) {
+      clear();
+      throw;
+    }
+  }
+  destination(const destination&) = delete;
+  destination& operator=(const destination&) = delete;
+  ~destination() {
+    if (!kept_) clear();
+  }
+
+  [[nodiscard]] const std::shared_ptr<file_calls>& files() const noexcept { return files_; }
+  [[nodiscard]] const std::shared_ptr<lease>& owner() const noexcept { return owner_; }
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  // Folders of a path that are not there, the innermost first.
+  static std::vector<fs::path> missing_parts(const std::string& directory) {
+    std::vector<fs::path> parts;
+    std::error_code failure;
+    fs::path part = fs::absolute(directory, failure).lexically_normal();
+    if (!part.has_filename()) part = part.parent_path();
+    for (; !directory.empty() && part.has_relative_path() &&
+           !fs::exists(fs::symlink_status(part, failure));
+         part = part.parent_path()) {
+      parts.push_back(part);
+    }
+    return parts;
+  }
+
+  void expect_none(const std::string& directory) const {
+    const std::vector<std::string> there = catalog(*files_);
+    if (there.empty()) return;
+    throw invalid_argument("'" + directory + "' already holds " + there.front() +
+                           ": expected a directory without checkpoints");
+  }
+
+  void clear() noexcept {
+    if (owner_ && is_fresh_) owner_->withdraw();
+    owner_.reset();
+    for (const fs::path& part : missing_) {
+      std::error_code failure;
+      fs::remove(part, failure);  // if it is empty
+    }
+  }
+
+  std::vector<fs::path> missing_;
+  bool is_fresh_ = true;
+  bool kept_ = false;
+  std::shared_ptr<file_calls> files_;
+  std::shared_ptr<lease> owner_;
+};
+
 }  // namespace
 
 published reshard(file_calls& from, const std::string& folder, const std::string& directory,
@@ -178,26 +250,25 @@ published reshard(file_calls& from, const std::string& folder, const std::string
   }
   const auto begun = std::chrono::steady_clock::now();
   resharding work(from, folder, options);
-  const auto to = open_directory(directory, if_missing::create);
-  const auto owner = std::make_shared<lease>(to, nonce_source(0), false);
-  published_folders folders(to, owner, 0);
+  destination to(directory);
   const std::uint64_t step = work.after().id.step;
-  folders.check_newer(step);
-  work.after().id = owner->next_save(step);
+  work.after().id = to.owner()->next_save(step);
   const std::string staging = staging_name(work.after().id);
-  make_directory(*to, staging);
+  make_directory(*to.files(), staging);
   try {
-    work.write(*to, staging, progress);
-    check_coverage(work.after(), to->path_of(staging));
-    folders.publish(work.after().id, format_manifest(work.after()));
+    work.write(*to.files(), staging, progress);
+    check_coverage(work.after(), to.files()->path_of(staging));
+    published_folders(to.files(), to.owner(), 0)
+        .publish(work.after().id, format_manifest(work.after()));
   } catch (...) {
     try {
-      owner->remove_folder(staging);
+      to.owner()->remove_folder(staging);
     } catch (const error&) {
       // The next owner removes it.
     }
     throw;
   }
+  to.keep();
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
   return {step_folder(step), step, work.bytes(), taken.count()};
 }

@@ -70,6 +70,7 @@ void store::state::open_files(const std::string& directory) {
     if (!files) files = open_directory(directory, if_missing::create);
     owner = std::make_shared<lease>(files, nonce_source(options.nonce_seed), options.take_over);
     catalog = std::make_shared<published_folders>(files, owner, options.keep);
+    note = owner->take_note();
   });
   const auto check = [&] {
     const fault all = ranks.take(own);

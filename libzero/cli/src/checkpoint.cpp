@@ -67,9 +67,14 @@ std::pair<arguments, arguments> split_words(const arguments& given) {
 
 void expect_words(const arguments& words, const char* last) {
   const std::size_t count = last == nullptr ? 2 : 3;
-  if (words.size() == count) return;
   const std::string form =
       fmt::format("{} DIR{}", words.front(), last == nullptr ? "" : fmt::format(" {}", last));
+  const auto empty = std::find(words.begin(), words.end(), "");
+  if (words.size() == count && empty == words.end()) return;
+  if (words.size() == count) {
+    throw invalid_argument(fmt::format("{} is ''; expected zero checkpoint {}",
+                                       empty - words.begin() == 1 ? "DIR" : last, form));
+  }
   if (words.size() > count) {
     throw invalid_argument(
         fmt::format("unexpected argument '{}'; expected zero checkpoint {}", words[count], form));

@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
 
 namespace zero::cli {
@@ -20,16 +20,16 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json fault_of(const std::string& folder, const std::string& file, std::uint64_t offset,
-              const std::string& what) {
-  return {{"name", folder}, {"whole", false}, {"file", file}, {"offset", offset}, {"fault", what}};
+              const error& e) {
+  return {{"name", folder},
+          {"whole", false},
+          {"file", file},
+          {"offset", offset},
+          {"kind", static_cast<int>(e.kind())},
+          {"fault", e.what()}};
 }
 
-// Not there, or nothing that could be a checkpoint's file.
-bool is_missing(const io_error& e) {
-  return e.error_number == ENOENT || e.error_number == ENOTDIR || e.error_number == ELOOP ||
-         e.error_number == EISDIR;
-}
-
+// A part that cannot be read may be whole: that is no damage, but its kind says so.
 json verify_one(const named_checkpoints& named, const std::string& folder) {
   byte_progress shown(fmt::format("verifying {}", folder), stderr);
   std::uint64_t bytes = 0;
@@ -39,12 +39,20 @@ json verify_one(const named_checkpoints& named, const std::string& folder) {
       shown.show(done, of);
     });
   } catch (const corrupt_data& e) {
-    return fault_of(folder, e.path, e.offset, e.what());
+    return fault_of(folder, e.path, e.offset, e);
   } catch (const io_error& e) {
-    if (!is_missing(e)) throw;
-    return fault_of(folder, e.path, e.offset, e.what());
+    return fault_of(folder, e.path, e.offset, e);
+  } catch (const error& e) {
+    return fault_of(folder, "", 0, e);
   }
   return {{"name", folder}, {"whole", true}, {"bytes", bytes}};
+}
+
+// Of two exit codes the one to be returned: damage first, then what is no mere failure.
+int worse(int one, int other) {
+  constexpr int damaged = static_cast<int>(error_class::corrupt);
+  if (one == damaged || other == damaged) return damaged;
+  return std::max(one, other);
 }
 
 }  // namespace
@@ -52,10 +60,10 @@ json verify_one(const named_checkpoints& named, const std::string& folder) {
 int verify_checkpoints(const named_checkpoints& named, bool as_json) {
   json report{
       {"schema", "zero.verify/1"}, {"directory", named.directory}, {"checkpoints", json::array()}};
-  bool whole = true;
+  int code = 0;
   for (const std::string& folder : named.folders) {
     const json line = verify_one(named, folder);
-    whole = whole && line["whole"].get<bool>();
+    if (line.contains("kind")) code = worse(code, line["kind"].get<int>());
     if (!as_json && line["whole"].get<bool>()) {
       fmt::print("{}  whole, {}\n", folder, format_bytes(line["bytes"].get<std::uint64_t>()));
     } else if (!as_json) {
@@ -65,7 +73,7 @@ int verify_checkpoints(const named_checkpoints& named, bool as_json) {
     report["checkpoints"].push_back(line);
   }
   if (as_json) fmt::print("{}\n", report.dump(2, ' ', false, json::error_handler_t::replace));
-  return whole ? 0 : static_cast<int>(error_class::corrupt);
+  return code;
 }
 
 }  // namespace zero::cli

@@ -124,6 +124,20 @@ planned_model shaped(const planner_options& o) {
                   *o.parameters, partition::element_count(model.spec)));
 }
 
+// A rank would hold nothing but padding, which nobody means to ask for.
+void refuse_more_shards_than_elements(const planner_options& o, std::uint64_t elements) {
+  for (const std::string& stage : o.stages) {
+    if (stage == "0") continue;
+    const bool in_groups = stage == "hybrid" || stage == "mics";
+    const int shards = in_groups ? o.run.training.shard_group.value_or(o.ranks) : o.ranks;
+    if (static_cast<std::uint64_t>(shards) <= elements) continue;
+    throw invalid_argument(
+        fmt::format("--{} {} is not accepted at stage {}: more shards than the {} elements of the "
+                    "model; expected at most {}",
+                    in_groups ? "shard-group" : "ranks", shards, stage, elements, elements));
+  }
+}
+
 }  // namespace
 
 planned_model model_of(const planner_options& o) {
@@ -134,6 +148,7 @@ planned_model model_of(const planner_options& o) {
   }
   planned_model model = shaped(o);
   model.parameters = partition::element_count(model.spec);
+  refuse_more_shards_than_elements(o, model.parameters);
   if (training.sequence && model.gpt && *training.sequence > model.context) {
     throw invalid_argument(
         fmt::format("--sequence {} is not accepted; expected at most {}, the context of the model",

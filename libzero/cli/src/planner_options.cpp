@@ -87,10 +87,11 @@ void add_limits(option_set& set, planner_options& o, const option_set& training)
   set.add(bytes("nvme-bandwidth", "bytes of a node's disks, each way", o.nvme_bandwidth));
   set.add(counted("flops", "OPERATIONS", "of a rank's matrix products", o.flops));
   set.add(training.at("nvme-endurance"));
-  set.add(switch_on("calibrate",
-                    "measure this machine with --ranks ranks for a few seconds, and plan with that; "
-                    "passes of the model are measured too, with --device cpu",
-                    o.calibrate));
+  set.add(
+      switch_on("calibrate",
+                "measure this machine with --ranks ranks for a few seconds, and plan with that; "
+                "passes of the model are measured too, with --device cpu",
+                o.calibrate));
   set.add(text("ceilings", "FILE",
                "what a machine was measured to do: read, or with --calibrate written (default then "
                "zero-ceilings.json)",

@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 namespace zero::cli {
 namespace {
@@ -176,6 +175,8 @@ ranks_outcome rank_group::watch() {
     outcome_.left = list_of_running();
   }
   drain();
+  // Who said why it failed and is not through with ending is no less the cause.
+  if (outcome_.failure && told_ && gives_way(*outcome_.failure, *told_)) outcome_.failure = *told_;
   return outcome_;
 }
 

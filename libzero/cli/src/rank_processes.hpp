@@ -37,8 +37,9 @@ struct ranks_program {
 
 struct ranks_outcome {
   // The first to fail; a rank that failed because of a peer (exit code 3) only where within a
-  // second none failed by itself. A rank that is stopped while none moves for its deadline and 2 s
-  // is lost (still_ranks), and so is one that ended without an error before it joined the others.
+  // second none failed by itself, and none said that it did. A rank that is stopped while none
+  // moves for its deadline and 2 s is lost (still_ranks), and so is one that ended without an error
+  // before it joined the others.
   std::optional<rank_failure> failure;
   int interrupted_by = 0;  // SIGINT, SIGTERM or SIGHUP, if that ended the run
   bool all_ended = true;   // false: something it started could not be killed

@@ -81,6 +81,7 @@ void train_checkpoints::refuse_unless_new() {
 }
 
 std::uint64_t train_checkpoints::resume() {
+  if (ranks_.rank() == 0 && !store_.note().empty()) sink_(note(store_.note()));
   if (!options_.checkpoints.resume) {
     if (ranks_.rank() == 0) refuse_unless_new();
     return 0;

@@ -26,7 +26,8 @@ struct rank_place {
 };
 
 // Trains. Collective over `place.ranks`; only rank 0 writes files and, but for an
-// error, calls `sink`. Blocks. Throws what reading, training and writing throw; --text, --tokens and
+// error, calls `sink`. Blocks. Throws what reading, training and writing throw; --text, --tokens
+// and
 // --init-from that cannot be read are invalid_argument. Options must have been checked.
 void run_training_rank(const train_options& options, rank_place place, const result_sink& sink);
 

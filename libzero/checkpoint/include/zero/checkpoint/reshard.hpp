@@ -23,8 +23,8 @@ struct reshard_options {
 // Publishes the state of the checkpoint `folder` of `from` in `directory`, at the same step, in
 // `ranks` files with an even share of the elements each. Every byte is checked as it is read.
 // `progress` in bytes written; what it throws ends this. Blocks. Throws corrupt_data, io_error;
-// invalid_argument where another run owns `directory` or it has a checkpoint of that step or a
-// later one. Then nothing of it is left.
+// invalid_argument where another run owns `directory` or it has any checkpoint. Then nothing of it
+// is left, neither in `directory` nor, if it was not there, of that itself.
 published reshard(file_calls& from, const std::string& folder, const std::string& directory,
                   const reshard_options& options, const progress_function& progress = {});
 

@@ -4,8 +4,8 @@
 //
 // One thread at a time, on every rank of the communicator the same calls in the same order. What
 // fails on one rank is thrown on all, with the same text: save_failed after which training may go
-// on, errors of the communicator after which it may not. Every wait has the communicator's
-// deadline.
+// on; invalid_argument and errors of the communicator after which it may not. Every wait has the
+// communicator's deadline.
 
 #include <zero/base/error.hpp>
 #include <zero/checkpoint/file_calls.hpp>
@@ -107,6 +107,8 @@ class store {
   ~store();  // waits for what is under way, and swallows how it ended
 
   // Collective. `step` must be larger than that of every checkpoint of the directory that verifies.
+  // Throws save_failed; invalid_argument where it is not, or once another run has taken the
+  // directory over: no later save will be published either.
   void save(source& state, std::uint64_t step, const attachments& client = {});
   // Collective. Blocks until nothing is under way; throws what it failed with.
   void finish();
@@ -115,7 +117,8 @@ class store {
   [[nodiscard]] bool is_idle() const noexcept;
   // The newest known to be published by this store, if any.
   [[nodiscard]] const published* newest() const noexcept;
-  // On rank 0: why something stays after the last save that need not; empty if nothing does.
+  // On rank 0: why something stays after opening, or after the last save, that need not; empty if
+  // nothing does.
   [[nodiscard]] const std::string& note() const noexcept;
   // Host memory of this rank that copies for saving in the background are made in, kept for the
   // next one; beside it a store has 16 MiB for what it writes and reads.
