@@ -2,7 +2,7 @@
 # What others reach beside what libzero reaches, on the same work in the same run:
 #   scripts/peers.sh [--quick] [--out DIR] [--under COMMAND] [ROW...]
 # Rows: update, collectives, training, deepspeed, disk, checkpoint; all unless some are named.
-# --quick   small sizes and few pairs, to see that everything works: its numbers say little
+# --quick   small sizes, few pairs and fewer trainings, to see that it works: its numbers say little
 # --out     default out/peers: peers.json (schema zero.peers/1) and peers.md
 # --under   a command that whatever is heavy is run by, such as a lock of the machine; once for
 #           building and once a row

@@ -16,7 +16,7 @@ def absent(base, problem):
 
 def update(place):
     """AdamW in fp32; and clip, AdamW and casts with bf16 on both sides."""
-    elements, count = (1 << 22, 5) if place.quick else (1 << 25, 31)
+    elements, count = (1 << 22, 3) if place.quick else (1 << 25, 31)
     threads, rows = place.cores, []
     own = [place.program("peer_update"), str(elements), str(threads)]
     for kind, name, needs in (("fused", "torch AdamW fused", ("torch",)),
@@ -57,7 +57,7 @@ def their_collectives(place, peer, ranks, size, meeting):
 
 
 def collectives(place):
-    size, count = (16 << 20, 5) if place.quick else (64 << 20, 15)
+    size, count = (16 << 20, 3) if place.quick else (64 << 20, 15)
     rows = []
     for ranks in (2, 4):
         for peer, name in (("gloo", "gloo (torch.distributed)"), ("mpi", "Open MPI")):

@@ -132,7 +132,7 @@ def memory_rows(base, of, own, memory):
 def trained(place, row):
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(place, folder)
-        quick = ("ddp", "fsdp2", "deepspeed3")
+        quick = ("fsdp2", "deepspeed3")
         chosen = [peer for peer in PEERS
                   if row_of(peer[0]) == row and (not place.quick or peer[0] in quick)]
         return [found for peer in chosen for found in against(place, ours, peer)]
