@@ -18,6 +18,7 @@ from pathlib import Path
 SHOWN_LINES = 120  # of the output of each failure
 UNITTEST = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 UNITTEST_PART = re.compile(r"(failures|errors|skipped)=(\d+)")
+SKIP_REASON = re.compile(r"^skipped: (.+)$", re.MULTILINE)
 
 
 @dataclass
@@ -52,14 +53,17 @@ def count_googletest(path):
     return tally
 
 
-def count_unittest(output):
-    """The tests of a Python case, by its closing lines; None if it is none."""
+def count_unittest(name, output):
+    """The tests of a Python case, by its closing lines; None if it is none. Why some were skipped is
+    what stands in lines "skipped: ..."."""
     ran = UNITTEST.search(output)
     if not ran:
         return None
     parts = {name: int(count) for name, count in UNITTEST_PART.findall(output[ran.end():])}
     skipped, failed = parts.get("skipped", 0), parts.get("failures", 0) + parts.get("errors", 0)
-    return Tally(int(ran[1]) - failed - skipped, failed, ["see its log"] * skipped)
+    reasons = SKIP_REASON.findall(output)[:skipped]
+    reasons += ["no reason given"] * (skipped - len(reasons))
+    return Tally(int(ran[1]) - failed - skipped, failed, [f"{name}: {why}" for why in reasons])
 
 
 def count_case(case, gtest_dir):
@@ -72,7 +76,7 @@ def count_case(case, gtest_dir):
         return Tally(skipped=[f"{name}: {why or status}"]), False
     report = Path(gtest_dir, name + ".xml")
     try:
-        tally = count_googletest(report) if report.is_file() else count_unittest(output)
+        tally = count_googletest(report) if report.is_file() else count_unittest(name, output)
     except xml.ParseError:
         tally = Tally()  # cut short: it counts by how the case ended
     if status == "run":

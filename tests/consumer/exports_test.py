@@ -151,4 +151,7 @@ class Exports(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    ended = unittest.main(argv=sys.argv[:1], exit=False).result
+    for _, reason in ended.skipped:
+        print(f"skipped: {reason}")
+    sys.exit(0 if ended.wasSuccessful() else 1)

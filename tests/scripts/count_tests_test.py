@@ -78,6 +78,14 @@ class CountTest(unittest.TestCase):
         self.assertEqual(self.count([case("x", "run", good), case("y", "fail", bad)])[0],
                          (6, 2, 1))
 
+    def test_why_python_tests_are_skipped_is_said(self):
+        some = ("<system-out>Ran 5 tests in 1.0s\n\nOK (skipped=2)\nskipped: no browser\n"
+                "</system-out>")
+        counts, text = self.count([case("x", "run", some)])
+        self.assertEqual(counts, (3, 0, 2))
+        self.assertIn("skipped s/x: no browser", text)
+        self.assertIn("skipped s/x: no reason given", text)
+
 
 if __name__ == "__main__":
     unittest.main()
