@@ -82,6 +82,9 @@ def main():
     print(title("B", options.second, second))
     for different in of_machines(first, second):
         print(different)
+    for letter, run in zip("AB", (first, second)):
+        if min(len(entry["values"]) for entry in run["benchmarks"]) < 2:
+            print(f"{letter} has cases of one repetition: of these nothing can be told")
     chance = 0.05
     found = noise.compare(first, second, options.by == "ceiling", options.least / 100, chance)
     if not found.differences:

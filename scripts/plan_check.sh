@@ -15,11 +15,15 @@ zero=$here/build/release/bin/zero
 words=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --zero) zero=${2:?--zero needs a file}; shift 2 ;;
+    --zero)
+      [ $# -ge 2 ] || { echo "plan_check: --zero needs a file" >&2; exit 2; }
+      zero=$2
+      shift 2
+      ;;
     -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) words+=("$1"); shift ;;
   esac
 done
-[ -x "$zero" ] || { echo "plan_check: no program at $zero: build it first, or say --zero" >&2; exit 1; }
+[ -x "$zero" ] || { echo "plan_check: no program at $zero: build it first, or say --zero" >&2; exit 2; }
 zero=$(cd "$(dirname "$zero")" && pwd -P)/$(basename "$zero")
 PYTHONPATH=$here/bench exec python3 -B -m plan_check --zero "$zero" ${words[@]+"${words[@]}"}

@@ -16,10 +16,15 @@ PARTS = {"predictions": (GROUPS, predictions.check_group, "group", report.group_
          "recommendations": (BUDGETS, recommendations.check_budget, "budget", report.budget_rows)}
 
 
+def refuse(why):
+    print(f"plan_check: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def chosen(names, known):
     unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"plan_check: --only: there is no {unknown[0]}; there are " + ", ".join(known))
+        refuse(f"--only: there is no {unknown[0]}; there are " + ", ".join(known))
     return [known[name] for name in names or known]
 
 
@@ -32,9 +37,16 @@ def main():
     parser.add_argument("out")
     options = parser.parse_args()
     if options.only and not options.part:
-        sys.exit("plan_check: --only needs --part beside it")
+        refuse("--only needs --part beside it")
+    for part in [options.part] if options.part else []:
+        chosen(options.only, {each.name: each for each in PARTS[part][0]})
     out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(f"OUT '{out}': {error.strerror}")
+    if options.folder and not Path(options.folder).is_dir():
+        refuse(f"--folder '{options.folder}' is no folder")
     with tempfile.TemporaryDirectory(prefix="plan_check.", dir=options.folder) as folder:
         zero = Zero(options.zero, folder)
         try:

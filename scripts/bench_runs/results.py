@@ -17,6 +17,7 @@ import statistics
 
 SCHEMA = "zero.bench/1"
 SERIES = {"values": "seconds", "ceilings": "ceiling_seconds", "fractions": "fraction"}
+MOST = 1e300  # seconds; what is more is no time
 DERIVED = {"GB/s", "ceiling_GB/s"}
 # What Google Benchmark writes of a case besides its counters.
 OWN = {"name", "run_name", "run_type", "family_index", "per_family_instance_index", "repetitions",
@@ -76,8 +77,7 @@ def check(run):
         for key in SERIES:
             values = entry.get(key)
             if not isinstance(values, list) or not values or \
-                    not all(type(v) in (int, float) and math.isfinite(v) and v > 0
-                            for v in values):
+                    not all(type(v) in (int, float) and 0 < v < MOST for v in values):
                 raise Unreadable(f"{entry['name']}: {key} are no positive numbers")
         if len({len(entry[key]) for key in SERIES}) > 1:
             raise Unreadable(f"{entry['name']}: not as many values as ceilings and fractions")

@@ -103,6 +103,16 @@ TEST_F(CheckpointCommand, ExportTakesTheNewestThatHasAManifest) {
   EXPECT_GT(fs::file_size(at("weights.safetensors")), 4U * 3000);
 }
 
+TEST_F(CheckpointCommand, ExportDoesNotWriteOverWhatItReads) {
+  for (const char* inside : {"kept/step-000000000004/rank-00000-of-00002.safetensors",
+                             "kept/step-000000000004/manifest.json", "kept/new.safetensors"}) {
+    const ran r = checkpoint({"export", at("kept") + "/", at(inside)});
+    EXPECT_EQ(r.exit_code, 2) << r.errors;
+    EXPECT_NE(r.errors.find("inside the checkpoint directory"), std::string::npos) << r.errors;
+  }
+  EXPECT_EQ(checkpoint({"verify", at("kept")}).exit_code, 0);
+}
+
 TEST_F(CheckpointCommand, WhatIsDamagedIsNeitherExportedNorResharded) {
   flip("kept/step-000000000004/rank-00001-of-00002.safetensors", 9000);
   EXPECT_EQ(checkpoint({"export", at("kept"), at("weights.safetensors")}).exit_code, 5);

@@ -58,6 +58,11 @@ class PlanFiles : public ::testing::Test {
 };
 
 // The counts their makers publish.
+words with(words all, const words& more) {
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
 TEST_F(PlanFiles, ModelsHaveAsManyParametersAsTheirMakersSay) {
   const json llama2{{"model_type", "llama"},        {"hidden_size", 4096},
                     {"intermediate_size", 11008},   {"num_hidden_layers", 32},
@@ -145,6 +150,10 @@ TEST_F(PlanFiles, WhatIsNoModelIsRefusedInOneLine) {
        R"("num_local_experts":4096,"num_experts_per_tok":2,"num_hidden_layers":16000,)"
        R"("vocab_size":8,"intermediate_size":8})",
        "are more than 1000000 tensors"},
+      {R"({"model_type":"qwen3_moe","hidden_size":8,"num_attention_heads":4,"num_experts":4,)"
+       R"("num_experts_per_tok":2,"moe_intermediate_size":8,"mlp_only_layers":[0],)" +
+           heads + "}",
+       "\"mlp_only_layers\" is not accepted"},
       {R"({"model_type":"gpt2","n_embd":9,"n_layer":1,"n_head":2,"n_positions":8,"vocab_size":8})",
        "\"n_head\": 2 is not accepted; expected a divisor of n_embd, 9"},
   };
@@ -227,7 +236,53 @@ TEST_F(PlanFiles, CeilingsAreMeasuredWrittenAndRead) {
   expect_refused(zero("plan", {"--ceilings", at("none")}), "there is no such file");
   expect_refused(zero("plan", {"--calibrate", "--ceilings", at("none/there")}), "--ceilings");
   expect_refused(zero("plan", {"--calibrate", "--parameters", "1e6"}), "--calibrate");
+  expect_refused(zero("plan", {"--calibrate", "--nvme-path", at("none")}), "--nvme-path");
   expect_refused(zero("plan", {"--calibrate", "--ranks", "1000"}), "--calibrate");
+}
+
+// Ceilings as somebody made them up: nothing that was not measured looks as if it were fast.
+TEST_F(PlanFiles, CeilingsOfSomethingElseAreRefused) {
+  static_cast<void>(planned(
+      {"--model", "gpt-3m", "--ranks", "2", "--ceilings", at("waiting.json"), "--calibrate"}));
+  const json other = read("waiting.json");
+  // What was told of the processor stands in the place of what it was seen to do.
+  const auto told = [&](const std::string& flops) {
+    return planned({"--model", "gpt-3m", "--ranks", "2", "--ceilings", at("waiting.json"),
+                    "--flops", flops})
+        .at("runs")
+        .at(0)
+        .at("busy_seconds")
+        .at("compute")
+        .get<double>();
+  };
+  EXPECT_NEAR(told("1e9"), 10 * told("1e10"), 1e-6 * told("1e9"));
+  // A rate that was not measured is not one of which nothing is faster.
+  json lacking = other;
+  lacking["disk_read"] = 0;
+  const words on_disk{"--ranks", "2", "--ceilings", write("lacking.json", lacking.dump())};
+  expect_refused(zero("plan", on_disk), "has no rates of a disk");
+  EXPECT_EQ(zero("plan", with(on_disk, {"--offload", "none,cpu"})).exit_code, 0);
+  EXPECT_EQ(zero("plan", with(on_disk, {"--nvme-bandwidth", "1GB"})).exit_code, 0);
+  lacking = other;
+  lacking["all_gather"] = 0;
+  write("lacking.json", lacking.dump());
+  expect_refused(zero("plan", on_disk), "has no rates of collectives");
+  lacking = other;
+  lacking["device"] = "cuda";
+  write("lacking.json", lacking.dump());
+  expect_refused(zero("plan", on_disk), "'cuda' is not accepted with --device cpu");
+}
+
+// Bytes of the largest model there may be are not cut off at 64 bits.
+TEST_F(PlanFiles, CountsTheBytesOfTheLargestModel) {
+  const json report = planned({"--parameters", "1e16", "--stages", "0", "--offload", "none"});
+  EXPECT_EQ(report.at("runs").at(0).at("memory").at(0).at("state"), 160'000'000'000'000'000U);
+}
+
+TEST_F(PlanFiles, SaysWhyWhatFitsIsNotRecommended) {
+  const ran r = zero("plan", {"--ranks", "4", "--stages", "hybrid1", "--shard-group", "2"});
+  EXPECT_EQ(r.exit_code, 0) << r.errors;
+  EXPECT_NE(r.output.find("a configuration cannot say"), std::string::npos) << r.output;
 }
 
 // What is recommended for a budget runs inside it, and the bytes are those of the plan.

@@ -6,6 +6,7 @@ is refused, and what is left where python or matplotlib is not there.
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -127,6 +128,7 @@ class Pages(Compared):
                   "later": json.dumps({**whole, "schema": "zero.compare/2"}),
                   "run": json.dumps({**whole, "schema": "zero.run/1"}),
                   "no_runs": json.dumps({**whole, "runs": None}),
+                  "empty_runs": json.dumps({**whole, "runs": []}),
                   "odd_runs": json.dumps({**whole, "runs": [{"stage": 1}]}),
                   "no_machine": json.dumps({k: v for k, v in whole.items() if k != "machine"})}
         for name, text in broken.items():
@@ -137,6 +139,11 @@ class Pages(Compared):
                 self.refused(self.report(bad, "--output", page), f"{name}.json")
                 self.assertFalse(page.exists())
         self.refused(self.report(self.folder / "later.json"), "zero.compare/2", "zero.compare/1")
+        os.mkfifo(self.folder / "pipe.json")  # nobody will ever write
+        self.refused(self.report(self.folder / "pipe.json"), "not a regular file")
+        with open(self.folder / "large.json", "wb") as large:
+            large.truncate(2**30)
+        self.refused(self.report(self.folder / "large.json"), "more than")
 
     def moved(self, name, draw):
         """The command elsewhere, with another drawing program beside it, or none."""

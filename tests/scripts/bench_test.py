@@ -144,6 +144,8 @@ class CompareTest(Folder):
             "no benchmarks": broken(lambda r: r.update(benchmarks=[])),
             "without a name": broken(lambda r: r["benchmarks"][1].pop("name")),
             "values are no": broken(lambda r: r["benchmarks"][1].update(values=[0.0])),
+            "large: values are no": broken(lambda r: r["benchmarks"][1].update(
+                name="large", values=[10**400])),
             "fractions are no": broken(lambda r: r["benchmarks"][1].update(fractions=["1"])),
             "ceilings are no": broken(lambda r: r["benchmarks"][1].update(ceilings=[float("nan")])),
             "not as many": broken(lambda r: r["benchmarks"][1]["values"].append(1.0)),

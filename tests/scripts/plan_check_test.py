@@ -106,7 +106,7 @@ class PlanCheck(unittest.TestCase):
 
     def test_unknown_names_are_refused(self):
         done = self.check("predictions", "none such")
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 2)
         self.assertIn("there is no none such; there are 3m-1, ", done.stderr)
 
     def test_there_are_forty_configurations(self):

@@ -14,7 +14,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 namespace zero::cli {
 namespace {
@@ -30,6 +32,19 @@ std::uint64_t fp32_bytes(const checkpoint::saved_parameter& p) {
   std::uint64_t bytes = sizeof(float);
   for (const std::uint64_t extent : p.shape) bytes *= extent;
   return bytes;
+}
+
+// What is exported must not take the place of what it is made from.
+void require_outside(const named_checkpoints& named, const std::string& path) {
+  std::error_code failed;
+  auto directory = std::filesystem::weakly_canonical(named.directory, failed);
+  if (!directory.has_filename()) directory = directory.parent_path();  // it was written with a /
+  const auto file = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
+  const auto ends = std::mismatch(directory.begin(), directory.end(), file.begin(), file.end());
+  if (failed || ends.first != directory.end()) return;
+  throw invalid_argument(
+      fmt::format("FILE '{}' is inside the checkpoint directory '{}'; expected one outside", path,
+                  named.directory));
 }
 
 written write_weights(const named_checkpoints& named, const read_checkpoint& from,
@@ -64,6 +79,7 @@ written write_weights(const named_checkpoints& named, const read_checkpoint& fro
 }  // namespace
 
 int export_checkpoint(const named_checkpoints& named, const std::string& path, bool as_json) {
+  require_outside(named, path);
   const read_checkpoint from = newest_readable(named);
   const written all = write_weights(named, from, path);
   if (as_json) {

@@ -98,17 +98,22 @@ void add_run(json& report, json run) {
   report["runs"].push_back(std::move(run));
 }
 
-int conclude(const json& report, const std::string& folder) {
+// Before anything is written: what was trained is told even where there is no room for files.
+void print_runs(const json& report) {
   const json& runs = report.at("runs");
   fmt::print("{}\n\n", describe_text(report.at("text")));
   fmt::print("{}\n", format_table(runs));
-  const std::vector<std::string> found = differences(runs);
-  if (found.empty()) {
+  if (differences(runs).empty()) {
     fmt::print("The same parameters, bit for bit, in {}; every memory prediction held.\n",
                count_of_equal(runs));
   }
+  std::fflush(stdout);
+}
+
+int conclude(const json& report, const std::string& folder) {
   fmt::print("{0}/{1}\n{0}/{2}\n", folder, file_name, page_name);
   std::fflush(stdout);
+  const std::vector<std::string> found = differences(report.at("runs"));
   for (const std::string& line : found) say(fmt::format("zero compare: {}\n", line));
   return found.empty() ? 0 : static_cast<int>(error_class::failure);
 }
@@ -140,6 +145,7 @@ int compare(const compare_options& given, const arguments& command, const std::s
       add_run(report, std::move(run.report));
     }
   }
+  print_runs(report);
   write_whole(options.output, file_name,
               report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   const report_source written{options.output + "/" + file_name, report};

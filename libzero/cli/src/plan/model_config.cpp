@@ -52,6 +52,12 @@ class reader {
     return found != whole_.end() && !found->is_null();
   }
   [[nodiscard]] std::string text(const char* key) const { return text_of(whole_, key, where_); }
+  // Whether there is such a key, and more than nothing in it.
+  [[nodiscard]] bool has_entries(const char* key) const {
+    const auto found = whole_.find(key);
+    return found != whole_.end() && !found->is_null() && !(found->is_array() && found->empty());
+  }
+
   [[noreturn]] void refuse(const std::string& what) const {
     throw invalid_argument(fmt::format("{}: {}", where_, what));
   }
@@ -143,6 +149,9 @@ decoder decoder_of(const reader& in, const std::string& kind) {
   }
   if (mixture && (in.whole("decoder_sparse_step", most_layers, 1) != 1)) {
     in.refuse("\"decoder_sparse_step\" is not accepted; expected 1: experts in every block");
+  }
+  if (mixture && in.has_entries("mlp_only_layers")) {
+    in.refuse("\"mlp_only_layers\" is not accepted; expected none: experts in every block");
   }
   if (d.layers * (3 * d.experts + 16) > most_tensors) {
     in.refuse(fmt::format("{} blocks of {} experts are more than {} tensors", d.layers, d.experts,

@@ -9,11 +9,13 @@
 #include "say.hpp"
 #include "subcommands.hpp"
 #include "train/config_file.hpp"
+#include "train/tier_choice.hpp"
 
 #include <zero/base/error.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -38,9 +40,42 @@ void write_json(const std::string& file, const nlohmann::ordered_json& json) {
 void write_recommendation(const planner_options& o, const finished_plan& made) {
   if (o.recommend.empty()) return;
   if (!made.recommended) {
-    throw error("--recommend: nothing that was looked at fits", error_class::resource);
+    const bool fits = std::any_of(made.runs.begin(), made.runs.end(),
+                                  [](const planned_run& run) { return run.fits(); });
+    throw error(fits ? "--recommend: a configuration cannot say any of these stages"
+                     : "--recommend: nothing that was looked at fits",
+                error_class::resource);
   }
   write_json(o.recommend, config_json(made.recommended->run.options, o.ranks));
+}
+
+bool plans_for(const planner_options& o, offload_tier tier) {
+  return std::find(o.offloads.begin(), o.offloads.end(), tier) != o.offloads.end();
+}
+
+// A rate that was not measured must not look as if nothing were faster.
+void require_rates(const planner_options& o, const machine_record& record) {
+  const char* const device = o.run.training.device == compute_device::cuda ? "cuda" : "cpu";
+  if (record.device != device) {
+    throw invalid_argument(fmt::format(
+        "--ceilings '{}': \"device\": '{}' is not accepted with --device {}; expected {}",
+        o.ceilings, record.device, device, device));
+  }
+  const measured_machine& found = record.measured;
+  const bool disk = found.disk_read > 0 && found.disk_written > 0;
+  if (!disk && !o.nvme_bandwidth && plans_for(o, offload_tier::nvme)) {
+    throw invalid_argument(fmt::format(
+        "--ceilings '{}' has no rates of a disk (its folder had no room when they were measured); "
+        "expected --nvme-bandwidth, or --offload without nvme",
+        o.ceilings));
+  }
+  const bool collectives = found.all_gather > 0 && found.reduce_scatter > 0;
+  if (!collectives && !o.interconnect_bandwidth && o.ranks > 1) {
+    throw invalid_argument(fmt::format(
+        "--ceilings '{}' has no rates of collectives, as measured with {} rank{}; expected "
+        "--interconnect-bandwidth, or ceilings measured with {} ranks",
+        o.ceilings, record.ranks, record.ranks == 1 ? "" : "s", o.ranks));
+  }
 }
 
 // What the machine does: measured now, or by whoever wrote the file.
@@ -48,14 +83,18 @@ std::optional<machine_record> find_record(const planner_options& o, const planne
                                           const arguments& given) {
   if (!o.calibrate) {
     if (o.ceilings.empty()) return std::nullopt;
-    return read_ceilings(o.ceilings);
+    machine_record record = read_ceilings(o.ceilings);
+    require_rates(o, record);
+    return record;
   }
   require_no_launcher("plan");
   check_output("--ceilings", o.ceilings);
+  if (!o.run.training.nvme_path.empty()) check_nvme_path(o.run.training.nvme_path);
   machine_record record = measure_by_ranks(o, model, given);
   write_json(o.ceilings, ceilings_json(record));
   say(fmt::format("zero plan: {} has what {} rank{} of this machine can do\n", o.ceilings, o.ranks,
                   o.ranks == 1 ? "" : "s"));
+  require_rates(o, record);
   return record;
 }
 

@@ -64,6 +64,7 @@ plan_ceilings ceilings_of(const planner_options& o, const std::optional<machine_
   said(o.host_bandwidth, m.host_to_device);
   said(o.host_bandwidth, m.device_to_host);
   said(o.flops, result.operations);
+  if (o.flops && result.measured) result.measured.reset();  // with the passes it had
   if (o.nvme_bandwidth) {
     m.disk_read = m.disk_written = static_cast<double>(*o.nvme_bandwidth) / ranks_on_node(o);
     m.disk_both = 0;

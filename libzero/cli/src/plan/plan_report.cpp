@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace zero::cli {
 namespace {
 
@@ -139,6 +141,11 @@ std::string table_row(const finished_plan& plan, const planned_run& run) {
   return row + "\n";
 }
 
+bool any_fits(const finished_plan& plan) {
+  return std::any_of(plan.runs.begin(), plan.runs.end(),
+                     [](const planned_run& run) { return run.fits(); });
+}
+
 }  // namespace
 
 json plan_json(const finished_plan& plan) {
@@ -185,7 +192,9 @@ std::string plan_table(const finished_plan& plan) {
   text += plan.recommended
               ? fmt::format("Recommended: {}; {}.\n", name_of(plan.recommended->run, o.ranks),
                             plan.recommended->reason)
-              : std::string("None of them fits.\n");
+              : std::string(any_fits(plan)
+                                ? "None is recommended: a configuration cannot say these stages.\n"
+                                : "None of them fits.\n");
   return text;
 }
 

@@ -148,6 +148,11 @@ planned_model model_of(const planner_options& o) {
   }
   planned_model model = shaped(o);
   model.parameters = partition::element_count(model.spec);
+  if (model.parameters > most_elements) {
+    throw invalid_argument(
+        fmt::format("a model of {} elements is not accepted; expected at most {}", model.parameters,
+                    most_elements));
+  }
   refuse_more_shards_than_elements(o, model.parameters);
   if (training.sequence && model.gpt && *training.sequence > model.context) {
     throw invalid_argument(

@@ -16,19 +16,18 @@ namespace {
 
 constexpr int most_ranks = 1 << 20;
 constexpr int most_started = 256;  // to measure with
-constexpr std::uint64_t most_counted = std::uint64_t{1} << 62;
 
 option counted(std::string name, std::string value, std::string meaning,
                std::optional<std::uint64_t>& target) {
   const auto set = [&target](const arguments& given) {
-    const char* const accepted = "a count from 1 to 4.6e18 such as 4096, 7.5e9, 124M or 1.5B";
+    const char* const accepted = "a count from 1 to 1e16 such as 4096, 7.5e9, 124M or 1.5B";
     std::uint64_t count = 0;
     try {
       count = parse_count(given.front());
     } catch (const invalid_argument&) {
       refuse_value(given.front(), accepted);
     }
-    if (count == 0 || count > most_counted) refuse_value(given.front(), accepted);
+    if (count == 0 || count > most_elements) refuse_value(given.front(), accepted);
     target = count;
   };
   const auto show = [&target]() -> arguments {

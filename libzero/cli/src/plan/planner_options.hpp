@@ -49,6 +49,9 @@ struct planner_options {
 [[nodiscard]] option_set planner_option_set(planner_options& o);
 
 // Ranks that share a node.
+// Of a model that is planned: so that bytes of all that it takes can be counted in 64 bits.
+inline constexpr std::uint64_t most_elements = 10'000'000'000'000'000;
+
 [[nodiscard]] int ranks_on_node(const planner_options& o) noexcept;
 
 // Makes definite what is left open (batch, groups). Throws invalid_argument, naming the option,

@@ -21,6 +21,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr const char* schema = "zero.compare/1";
+constexpr std::uint64_t most_bytes = std::uint64_t{64} << 20;
 
 // The page may ask for nothing, whatever stands in it.
 constexpr const char* policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
@@ -134,9 +135,16 @@ report_source read_report(const std::string& path) {
   if (std::filesystem::is_directory(path, failure)) {
     throw invalid_argument(fmt::format("'{}' cannot be read: {}", path, std::strerror(EISDIR)));
   }
+  const auto status = std::filesystem::status(path, failure);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw invalid_argument(fmt::format("'{}' is not a regular file", path));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     throw invalid_argument(fmt::format("'{}' cannot be read: {}", path, std::strerror(errno)));
+  }
+  if (std::filesystem::file_size(path, failure) > most_bytes) {
+    throw invalid_argument(fmt::format("'{}' has more than {} bytes", path, most_bytes));
   }
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   report_source source{path, json::parse(text, nullptr, false)};
@@ -148,6 +156,10 @@ report_source read_report(const std::string& path) {
     throw invalid_argument(fmt::format(
         "'{}' has {}; expected schema {}", path,
         found.is_string() ? "schema " + found.get<std::string>() : "no schema", schema));
+  }
+  if (!source.report.contains("runs") || !source.report["runs"].is_array() ||
+      source.report["runs"].empty()) {
+    throw invalid_argument(fmt::format("'{}' has no runs; expected one or more", path));
   }
   check_fields(source);
   return source;
