@@ -162,6 +162,7 @@ TEST(operations, refuse_what_is_no_record) {
   EXPECT_THROW(static_cast<void>(parse_record("f", wrong)), corrupt_data);
   EXPECT_THROW(static_cast<void>(parse_record("f", json::array())), corrupt_data);
   EXPECT_THROW(static_cast<void>(read_record("/nowhere/at/all.json")), io_error);
+  EXPECT_THROW(static_cast<void>(read_record("/dev/zero")), corrupt_data);  // and reads on for ever
 }
 
 }  // namespace

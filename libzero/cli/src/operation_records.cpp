@@ -68,6 +68,11 @@ rank_record parse_record(const std::string& file, const json& found) {
 }
 
 rank_record read_record(const std::string& file) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(file, unknown);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw corrupt_data("not a regular file", file);  // a pipe would be waited for
+  }
   std::ifstream text(file);
   if (!text) throw io_error("open", file, errno);
   const json found = json::parse(text, nullptr, false);
