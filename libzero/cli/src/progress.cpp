@@ -7,13 +7,10 @@
 #include <cmath>
 
 namespace zero::cli {
-namespace {
 
-using std::chrono::milliseconds;
-constexpr milliseconds between_updates{100};   // on a terminal
-constexpr milliseconds between_lines{10'000};  // elsewhere
-
-}  // namespace
+std::chrono::milliseconds between_shown(bool is_terminal) noexcept {
+  return std::chrono::milliseconds(is_terminal ? 100 : 10'000);
+}
 
 std::string format_duration(double seconds) {
   const auto whole = static_cast<std::uint64_t>(std::llround(std::clamp(seconds, 0.0, 1e9)));
@@ -43,7 +40,7 @@ void progress::show(std::uint64_t step, double loss, clock::time_point now) {
     std::fflush(to_);
     return;
   }
-  if (now - shown_ < (is_terminal_ ? between_updates : between_lines)) return;
+  if (now - shown_ < between_shown(is_terminal_)) return;
   shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - first_).count();
   const double rate = static_cast<double>(step - first_step_) / std::max(elapsed, 1e-9);

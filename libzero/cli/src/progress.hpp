@@ -35,6 +35,9 @@ class progress {
   clock::time_point shown_;
 };
 
+// How long what is shown of anything that goes on stays as it is.
+[[nodiscard]] std::chrono::milliseconds between_shown(bool is_terminal) noexcept;
+
 // "12 s", "3 min 5 s", "2 h 10 min".
 [[nodiscard]] std::string format_duration(double seconds);
 

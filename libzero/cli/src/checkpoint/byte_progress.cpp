@@ -10,13 +10,6 @@
 #include <algorithm>
 
 namespace zero::cli {
-namespace {
-
-using std::chrono::milliseconds;
-constexpr milliseconds between_updates{100};   // on a terminal
-constexpr milliseconds between_lines{10'000};  // elsewhere
-
-}  // namespace
 
 byte_progress::byte_progress(std::string what, std::FILE* to)
     : what_(std::move(what)),
@@ -31,7 +24,7 @@ byte_progress::~byte_progress() {
 }
 
 void byte_progress::show(std::uint64_t done, std::uint64_t of, clock::time_point now) {
-  if (now - shown_ < (is_terminal_ ? between_updates : between_lines)) return;
+  if (now - shown_ < between_shown(is_terminal_)) return;
   shown_ = now;
   const double rate = static_cast<double>(done) /
                       std::max(std::chrono::duration<double>(now - begun_).count(), 1e-9);
