@@ -36,7 +36,10 @@ class Planner:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode != 0:
             raise Failed(f"zero plan: {(ran.stderr.strip().splitlines() or ['no word'])[-1]}")
-        return json.loads(ran.stdout)
+        try:
+            return json.loads(ran.stdout)
+        except json.JSONDecodeError:
+            raise Failed(f"{self.zero} plan --json: printed no JSON") from None
 
     def bytes(self, options, ranks, device="cpu"):
         """{(stage, tier): bytes of every class}, of the rank that holds most."""

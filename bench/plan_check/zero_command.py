@@ -40,7 +40,10 @@ class Zero:
         self.said("plan", *common, "--nvme-path", self.folder, "--calibrate", "--ceilings", ceilings)
 
     def plan(self, common, *words):
-        return json.loads(self.said("plan", *common, *words, "--json"))
+        try:
+            return json.loads(self.said("plan", *common, *words, "--json"))
+        except json.JSONDecodeError:
+            raise Failed(f"{self.program} plan --json: printed no JSON") from None
 
     def train(self, common, words, expected, seconds=2.5, least=9):
         """The run's own line, and seconds of its steps but for the first: as many as take `seconds`

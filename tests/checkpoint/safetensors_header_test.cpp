@@ -195,6 +195,17 @@ TEST(safetensors_header, what_is_formatted_is_read_back) {
   }
 }
 
+TEST(safetensors_header, a_header_alone_is_read_as_strictly) {
+  const auto read = [](const std::string& text) { return parse_safetensors_header(text, "file"); };
+  EXPECT_EQ(read("{" + entry("a", "U8", "[3]", "[0,3]") + "}").at(0).end, 3u);
+  EXPECT_TRUE(read("{}").empty());
+  for (const std::string& wrong :
+       {entry("a", "U8", "[3]", "[1,4]"), entry("a", "U8", "[3]", "[0,4]"),
+        entry("a", "U8", "[3]", "[0,3]") + "," + entry("b", "U8", "[3]", "[2,5]")}) {
+    EXPECT_THROW(static_cast<void>(read("{" + wrong + "}")), corrupt_data) << wrong;
+  }
+}
+
 TEST(safetensors_header, what_would_not_be_read_is_not_written) {
   using entries = std::vector<safetensors_entry>;
   const safetensors_entry good = {"a", dtype::fp32, {}, 0, 4};

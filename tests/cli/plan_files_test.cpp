@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zero::test {
@@ -53,16 +54,34 @@ class PlanFiles : public ::testing::Test {
     EXPECT_NE(r.errors.find(part), std::string::npos) << r.errors;
     EXPECT_EQ(lines_in(r.errors), 1) << r.errors;
   }
+  void expect_ceilings_read_strictly(json other) const {
+    other["schema"] = "zero.ceilings/2";
+    const words reading{"--ceilings", write("other.json", other.dump())};
+    expect_refused(zero("plan", reading),
+                   "'zero.ceilings/2' is not accepted; expected zero.ceilings/1");
+    other["schema"] = "zero.ceilings/1";
+    other["disk_read"] = -1;
+    write("other.json", other.dump());
+    expect_refused(zero("plan", reading), "\"disk_read\": -1 is not accepted");
+    for (const double far : {1e308, 1e-300}) {
+      other["disk_read"] = far;
+      write("other.json", other.dump());
+      expect_refused(zero("plan", reading), "is not accepted; expected 0, or 1e-15 to 1e+18");
+    }
+    other.erase("disk_read");
+    write("other.json", other.dump());
+    expect_refused(zero("plan", reading), "there is no \"disk_read\"");
+  }
 
   fs::path folder_;
 };
 
-// The counts their makers publish.
 words with(words all, const words& more) {
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
+// The counts their makers publish.
 TEST_F(PlanFiles, ModelsHaveAsManyParametersAsTheirMakersSay) {
   const json llama2{{"model_type", "llama"},        {"hidden_size", 4096},
                     {"intermediate_size", 11008},   {"num_hidden_layers", 32},
@@ -119,6 +138,12 @@ TEST_F(PlanFiles, ASafetensorsFileIsThatModel) {
   const json from = planned(file);
   EXPECT_EQ(from.at("model").at("parameters"), planned(named).at("model").at("parameters"));
   EXPECT_EQ(from.at("model").at("units"), 5);  // wpe, wte, two blocks, ln_f
+  std::uint64_t header = 0;  // its first eight bytes say how long it is; the data is not needed
+  std::ifstream(at("model.safetensors")).read(reinterpret_cast<char*>(&header), sizeof header);
+  std::filesystem::resize_file(at("model.safetensors"), header + sizeof header);
+  EXPECT_EQ(planned(file).at("runs"), from.at("runs"));
+  std::filesystem::resize_file(at("model.safetensors"), header + sizeof header - 1);
+  expect_refused(zero("plan", file), "--model-file '" + at("model.safetensors") + "'");
   std::ofstream(at("model.safetensors"), std::ios::in) << "broken";
   expect_refused(zero("plan", file), "--model-file '" + at("model.safetensors") + "'");
   expect_refused(zero("plan", {"--model-file", write("short.safetensors", "abc")}), "safetensors");
@@ -137,6 +162,8 @@ TEST_F(PlanFiles, WhatIsNoModelIsRefusedInOneLine) {
       {"{}", "there is no \"model_type\""},
       {R"({"model_type":7})", "\"model_type\": 7 is not accepted; expected a text"},
       {R"({"model_type":"bert"})", "\"model_type\": 'bert' is not accepted; expected gpt2"},
+      // What would steer a terminal is not shown to it.
+      {R"({"model_type":"\u001b[31m\u009bK\n"})", "\"model_type\": '?[31m??K ' is not accepted"},
       {R"({"model_type":"llama"})", "there is no \"hidden_size\""},
       {R"({"model_type":"llama","hidden_size":-4})", "\"hidden_size\": -4 is not accepted"},
       {R"({"model_type":"llama","hidden_size":1e300})", "\"hidden_size\": 1e+300 is not accepted"},
@@ -222,17 +249,7 @@ TEST_F(PlanFiles, CeilingsAreMeasuredWrittenAndRead) {
   EXPECT_NEAR(computing("3", "1"), 2 * free, 1e-9 * free);
   EXPECT_NEAR(computing("3", "2"), 2 * free, 1e-9 * free);
   EXPECT_NEAR(computing("3", "0"), 5 * free, 1e-9 * free);
-  other["schema"] = "zero.ceilings/2";
-  const words reading{"--ceilings", write("other.json", other.dump())};
-  expect_refused(zero("plan", reading),
-                 "'zero.ceilings/2' is not accepted; expected zero.ceilings/1");
-  other["schema"] = "zero.ceilings/1";
-  other["disk_read"] = -1;
-  write("other.json", other.dump());
-  expect_refused(zero("plan", reading), "\"disk_read\": -1 is not accepted");
-  other.erase("disk_read");
-  write("other.json", other.dump());
-  expect_refused(zero("plan", reading), "there is no \"disk_read\"");
+  expect_ceilings_read_strictly(std::move(other));
   expect_refused(zero("plan", {"--ceilings", at("none")}), "there is no such file");
   expect_refused(zero("plan", {"--calibrate", "--ceilings", at("none/there")}), "--ceilings");
   expect_refused(zero("plan", {"--calibrate", "--parameters", "1e6"}), "--calibrate");
@@ -256,6 +273,14 @@ TEST_F(PlanFiles, CeilingsOfSomethingElseAreRefused) {
         .get<double>();
   };
   EXPECT_NEAR(told("1e9"), 10 * told("1e10"), 1e-6 * told("1e9"));
+  // Of as many ranks and the same numbers there is nothing to say.
+  const words as_measured{"--model", "gpt-3m", "--ceilings", at("waiting.json"), "--ranks", "2"};
+  EXPECT_EQ(zero("plan", as_measured).errors, "");
+  const ran differs = zero("plan", with(as_measured, {"--dtype", "bf16"}));
+  EXPECT_EQ(differs.exit_code, 0);
+  EXPECT_NE(differs.errors.find("are of fp32 with 2 ranks: seconds of bf16 with 2 ranks"),
+            std::string::npos)
+      << differs.errors;
   // A rate that was not measured is not one of which nothing is faster.
   json lacking = other;
   lacking["disk_read"] = 0;
@@ -338,6 +363,10 @@ TEST_F(PlanFiles, ConfigurationsThatNoTrainingCanHaveAreRefused) {
     expect_refused(zero("train", {"--config", write("config.json", text)}), part);
   }
   expect_refused(zero("train", {"--config", at("none")}), "--config");
+  write("config.json", R"({"libzero":{"batch":2}})");
+  expect_refused(
+      zero("train", {"--ranks", "3", "--config", at("config.json")}),
+      "--batch 2 is not accepted with 3 ranks; expected a sequence for each (--config '");
 }
 
 }  // namespace

@@ -65,6 +65,14 @@ TEST(Verdict, NamesTheRunWithOtherParameters) {
   EXPECT_NE(found[0].find("ff112233445566778899aabbccddeeff"), std::string::npos);
 }
 
+TEST(Verdict, NamesARunWhoseParametersCannotBeCompared) {
+  json runs = json::array({run_of(0), run_of(1), run_of(3)});
+  runs[0]["parameters_digest"] = nullptr;
+  const auto found = differences(runs);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].find("stage 0: no digest"), std::string::npos) << found[0];
+}
+
 TEST(Verdict, ComparesRunsThatGatherAlike) {
   json runs = json::array({run_of(0), run_of(2), run_of(3), run_of(3)});
   for (const std::size_t i : {2, 3}) {

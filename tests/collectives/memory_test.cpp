@@ -5,7 +5,9 @@
 #include <zero/collectives/single.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -41,6 +43,27 @@ TEST(memory, is_bounded_and_says_what_is_left) {
   EXPECT_THROW(static_cast<void>(memory.allocate(10 * page_size() + 1)), out_of_memory);
   EXPECT_THROW(static_cast<void>(memory.allocate(~std::size_t{0})), out_of_memory);
   EXPECT_EQ(memory.allocate(10 * page_size()), all);
+}
+
+// Under `ulimit -v` what is set aside is less than all memory, and leaves addresses for the rest.
+TEST(memory, is_set_aside_within_a_limit_of_addresses) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers set addresses aside for themselves";
+#endif
+  const auto within = [](rlim_t limit) {
+    const struct rlimit addresses = {limit, limit};
+    if (setrlimit(RLIMIT_AS, &addresses) != 0) _exit(2);
+    const std::size_t some = std::size_t{64} << 20;
+    auto world = shared_memory_world::create(4);
+    const auto alone = collectives::make_single();
+    std::memset(world.join(3)->memory().allocate(some), 1, some);
+    std::memset(alone->memory().allocate(some), 1, some);
+    const std::vector<char> beside(some);
+    _exit(beside[some - 1]);
+  };
+  for (const rlim_t limit : {rlim_t{2} << 30, rlim_t{6} << 30}) {
+    EXPECT_EXIT(within(limit), ::testing::ExitedWithCode(0), "") << limit;
+  }
 }
 
 TEST(memory, freed_goes_back_to_the_system) {

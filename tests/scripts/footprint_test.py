@@ -160,6 +160,10 @@ class SweepTest(unittest.TestCase):
         ran = self.sweep("--quick", zero=program)
         self.assertEqual(ran.returncode, 1)
         self.assertIn("zero plan: broken", ran.stderr)
+        ran = self.sweep("--quick", zero="/bin/true")
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("printed no JSON", ran.stderr)
+        self.assertNotIn("Traceback", ran.stderr)
 
 
 if __name__ == "__main__":

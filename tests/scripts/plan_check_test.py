@@ -109,6 +109,15 @@ class PlanCheck(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("there is no none such; there are 3m-1, ", done.stderr)
 
+    def test_a_program_that_is_another_is_told(self):
+        for part, only in (("predictions", "long-2"), ("recommendations", "wide-4")):
+            done = subprocess.run([ROOT / "scripts" / "plan_check.sh", "--zero", "/bin/true",
+                                   "--part", part, "--only", only, self.out],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("printed no JSON", done.stderr)
+
     def test_there_are_forty_configurations(self):
         runs = report.runs_of([{"runs": group.runs} for group in configurations.GROUPS])
         self.assertEqual(len(runs), report.RUNS)

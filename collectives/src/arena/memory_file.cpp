@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -22,6 +24,14 @@ constexpr const char* file_name = "libzero arena";  // shown in /proc; not a pat
 constexpr int size_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 }  // namespace
+
+std::uint64_t spacious_bytes(int ranks) noexcept {
+  const std::uint64_t memory = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_size();
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return memory;
+  return std::min<std::uint64_t>(
+      memory, limit.rlim_cur / 2 / static_cast<std::uint64_t>(std::max(ranks, 1)));
+}
 
 memory_file memory_file::create(std::uint64_t bytes) {
   const std::uint64_t size = round_up(bytes, page_size());

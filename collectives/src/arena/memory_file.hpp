@@ -5,11 +5,16 @@
 // Thread-safe: immutable after construction but for discard, which is a system call. The size is
 // sealed, so that no process can cut the file short under another one.
 
+#include <zero/base/error.hpp>
+
 #include <cstddef>
 #include <cstdint>
 
 namespace zero::collectives {
 
+// Makes something as large as may come to be needed by each of `ranks` in one process: of as many
+// bytes as there is memory, or half of what RLIMIT_AS leaves, or where there are not so many
+// addresses of half as many, until it is less than will usually do. `make` throws out_of_memory.
 class memory_file {
  public:
   // Throws io_error, or out_of_memory where there are not enough addresses.
@@ -40,5 +45,23 @@ class memory_file {
   std::byte* base_ = nullptr;
   std::uint64_t bytes_ = 0;
 };
+
+// Bytes of addresses for each of `ranks` in one process that may come to need all memory: as many
+// as there is memory, and of all together at most half of what RLIMIT_AS leaves.
+[[nodiscard]] std::uint64_t spacious_bytes(int ranks) noexcept;
+
+// What `make` makes of as many bytes; where there are not so many addresses, of half as many and so
+// on: less will usually do. Throws its out_of_memory.
+template <typename Make>
+auto make_spacious(int ranks, const Make& make) {
+  constexpr std::uint64_t least = std::uint64_t{64} << 20;
+  for (std::uint64_t bytes = spacious_bytes(ranks);; bytes /= 2) {
+    try {
+      return make(bytes);
+    } catch (const out_of_memory&) {
+      if (bytes / 2 < least) throw;
+    }
+  }
+}
 
 }  // namespace zero::collectives

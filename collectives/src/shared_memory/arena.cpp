@@ -4,8 +4,6 @@
 #include <zero/base/error.hpp>
 #include <zero/base/memory_resource.hpp>
 
-#include <unistd.h>
-
 #include <string>
 
 namespace zero::collectives {
@@ -31,10 +29,6 @@ std::uint64_t block_bytes(int power) noexcept {
   return slots_bytes(size) + size * staging_bytes;
 }
 
-std::uint64_t machine_memory() noexcept {
-  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_size();
-}
-
 constexpr int page_bits = 40;  // of a list head; above them a count against the ABA problem
 constexpr std::uint64_t page_mask = (std::uint64_t{1} << page_bits) - 1;
 
@@ -42,16 +36,7 @@ constexpr std::uint64_t page_mask = (std::uint64_t{1} << page_bits) - 1;
 
 arena arena::create(int size, std::uint64_t bytes_per_rank) {
   if (bytes_per_rank != 0) return create_exactly(size, bytes_per_rank);
-  // Addresses are asked for as for a rank that needs all memory; where a limit or many ranks
-  // leave fewer, less will usually do.
-  constexpr std::uint64_t least = std::uint64_t{64} << 20;
-  for (std::uint64_t bytes = machine_memory();; bytes /= 2) {
-    try {
-      return create_exactly(size, bytes);
-    } catch (const out_of_memory&) {
-      if (bytes / 2 < least) throw;
-    }
-  }
+  return make_spacious(size, [size](std::uint64_t bytes) { return create_exactly(size, bytes); });
 }
 
 arena arena::create_exactly(int size, std::uint64_t bytes_per_rank) {

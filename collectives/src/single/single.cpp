@@ -5,8 +5,6 @@
 #include <zero/base/error.hpp>
 #include <zero/collectives/single.hpp>
 
-#include <unistd.h>
-
 #include <atomic>
 #include <cstring>
 #include <exception>
@@ -15,15 +13,11 @@
 namespace zero::collectives {
 namespace {
 
-std::uint64_t machine_memory() noexcept {
-  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_size();
-}
-
 class single_communicator final : public communicator {
  public:
   single_communicator()
       : communicator({0, 1}),
-        file_(memory_file::create(machine_memory())),
+        file_(make_spacious(1, memory_file::create)),
         segment_(file_, 0, file_.bytes()) {}
 
   [[nodiscard]] memory_resource& memory() noexcept override { return segment_; }

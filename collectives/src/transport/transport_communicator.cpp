@@ -8,8 +8,6 @@
 #include <zero/base/error.hpp>
 #include <zero/base/hash.hpp>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -18,14 +16,10 @@
 namespace zero::collectives {
 namespace {
 
-std::uint64_t machine_memory() noexcept {
-  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_size();
-}
-
 // What all groups of a rank have in common. Outlived by nothing but what is allocated from it.
 struct common_ends {
   common_ends(std::shared_ptr<transport> means, world w)
-      : file(memory_file::create(machine_memory())),
+      : file(make_spacious(1, memory_file::create)),
         memory(file, 0, file.bytes()),
         ends(std::move(means), w) {}
   memory_file file;

@@ -258,8 +258,9 @@ std::uint64_t parse_safetensors_length(const void* length, std::uint64_t file_by
   return value;
 }
 
-std::vector<safetensors_entry> parse_safetensors_header(const std::string& text, std::uint64_t body,
-                                                        const std::string& path) {
+namespace {
+
+std::vector<safetensors_entry> entries_of(const std::string& text, const std::string& path) {
   if (text.size() > safetensors_header_limit) {
     throw corrupt_data("a header of " + std::to_string(text.size()) + " bytes", path, 0);
   }
@@ -273,7 +274,23 @@ std::vector<safetensors_entry> parse_safetensors_header(const std::string& text,
   }
   header_events events(path);
   json::sax_parse(text, &events);
-  std::vector<safetensors_entry> entries = events.take();
+  return events.take();
+}
+
+}  // namespace
+
+std::vector<safetensors_entry> parse_safetensors_header(const std::string& text, std::uint64_t body,
+                                                        const std::string& path) {
+  std::vector<safetensors_entry> entries = entries_of(text, path);
+  check_places(entries, body, length_bytes + text.size(), path);
+  return entries;
+}
+
+std::vector<safetensors_entry> parse_safetensors_header(const std::string& text,
+                                                        const std::string& path) {
+  std::vector<safetensors_entry> entries = entries_of(text, path);
+  std::uint64_t body = 0;
+  for (const safetensors_entry& entry : entries) body = std::max(body, entry.end);
   check_places(entries, body, length_bytes + text.size(), path);
   return entries;
 }

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -16,6 +15,8 @@ namespace {
 constexpr std::size_t most_bytes = std::size_t{1} << 20;
 constexpr int most_levels = 32;
 constexpr std::size_t most_shown = 60;
+constexpr double least_rate = 1e-15;  // with these, what is divided by one or multiplied stays
+constexpr double most_rate = 1e18;    // finite
 
 [[noreturn]] void refuse(const std::string& where, const std::string& what) {
   throw invalid_argument(fmt::format("{}: {}", where, what));
@@ -96,10 +97,9 @@ std::uint64_t whole_of(const json_object& in, const char* key, const std::string
 
 double rate_of(const json_object& in, const char* key, const std::string& where) {
   const json_object& value = value_of(in, key, where);
-  if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() >= 0) {
-    return value.get<double>();
-  }
-  refuse_value(where, key, value, "a finite number from 0");
+  const double rate = value.is_number() ? value.get<double>() : -1;
+  if (rate == 0 || (rate >= least_rate && rate <= most_rate)) return rate;
+  refuse_value(where, key, value, fmt::format("0, or {} to {}", least_rate, most_rate));
 }
 
 std::string text_of(const json_object& in, const char* key, const std::string& where) {

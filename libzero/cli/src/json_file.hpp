@@ -16,8 +16,8 @@ using json_object = nlohmann::ordered_json;
 // behind it.
 [[nodiscard]] json_object read_json_file(const std::string& option, const std::string& path);
 
-// A value of an object, `where` it is from: a whole number from lowest to highest, a finite number
-// from 0, a text, a truth. They must be there.
+// A value of an object, `where` it is from: a whole number from lowest to highest, a rate that
+// can be divided by (1e-15 to 1e18) or 0, a text, a truth. They must be there.
 struct whole_bounds {
   std::uint64_t lowest = 1;
   std::uint64_t highest = 1U << 20;

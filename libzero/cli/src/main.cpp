@@ -55,13 +55,8 @@ int refuse(const std::string& what) {
   return usage_code;
 }
 
-std::string on_one_line(std::string text) {
-  for (char& c : text) c = c == '\n' ? ' ' : c;
-  return text;
-}
-
 int report(const char* name, int kind, const std::string& message) {
-  say(fmt::format("zero {}: {}\n", name, on_one_line(message)));
+  say(fmt::format("zero {}: {}\n", name, message));
   return kind;
 }
 

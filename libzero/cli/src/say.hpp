@@ -1,14 +1,13 @@
 #pragma once
 // say: a line on standard error. Where nobody can be told, nothing more can be done: never throws.
+//
+// Names in it may come from files of anybody: what would steer a terminal is shown as '?'.
 
-#include <cstdio>
 #include <string>
 
 namespace zero::cli {
 
-inline void say(const std::string& text) noexcept {
-  std::fputs(text.c_str(), stderr);
-  std::fflush(stderr);
-}
+// `line` with the newline at its end, and none else; those inside it become spaces.
+void say(std::string line) noexcept;
 
 }  // namespace zero::cli

@@ -78,6 +78,18 @@ void require_rates(const planner_options& o, const machine_record& record) {
   }
 }
 
+// Rates depend on how many share the machine and on what is multiplied.
+void say_what_differs(const planner_options& o, const machine_record& record) {
+  const char* const type = name_of(o.run.training.dtype);
+  if (record.ranks == o.ranks && record.dtype == type) return;
+  const auto ranks = [](int count) {
+    return fmt::format("{} rank{}", count, count == 1 ? "" : "s");
+  };
+  say(fmt::format(
+      "zero plan: --ceilings '{}' are of {} with {}: seconds of {} with {} are further off\n",
+      o.ceilings, record.dtype, ranks(record.ranks), type, ranks(o.ranks)));
+}
+
 // What the machine does: measured now, or by whoever wrote the file.
 std::optional<machine_record> find_record(const planner_options& o, const planned_model& model,
                                           const arguments& given) {
@@ -85,6 +97,7 @@ std::optional<machine_record> find_record(const planner_options& o, const planne
     if (o.ceilings.empty()) return std::nullopt;
     machine_record record = read_ceilings(o.ceilings);
     require_rates(o, record);
+    say_what_differs(o, record);
     return record;
   }
   require_no_launcher("plan");

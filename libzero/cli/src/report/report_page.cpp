@@ -123,8 +123,10 @@ void check_fields(const report_source& source) {
   try {
     const std::string whole = report_page({source}, {});
   } catch (const json::exception& e) {
-    throw invalid_argument(
-        fmt::format("'{}' is not what {} says: {}", source.path, schema, e.what()));
+    const std::string message = e.what();  // behind the library's own number of it
+    const std::size_t end = message.find("] ");
+    throw invalid_argument(fmt::format("'{}' is not what {} says: {}", source.path, schema,
+                                       message.substr(end == std::string::npos ? 0 : end + 2)));
   }
 }
 

@@ -143,6 +143,16 @@ void settle_restarts(train_options& options, bool is_started) {
   if (!o.directory.empty() && restart_from_environment() > 0) o.resume = true;
 }
 
+// Of what does not go together, some may have been said by the configuration.
+void check_all(const train_options& options, int ranks, const std::string& config) {
+  try {
+    check(options, ranks);
+  } catch (const invalid_argument& e) {
+    if (config.empty()) throw;
+    throw invalid_argument(fmt::format("{} (--config '{}' counts too)", e.what(), config));
+  }
+}
+
 int train_as(const arguments& given, const std::optional<rank_identity>& identity,
              std::optional<result_channel>& starter) {
   train_options options;
@@ -152,10 +162,11 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
     return 0;
   }
   set.parse(given);
-  if (!options.config.empty()) {
+  const std::string config = options.config;
+  if (!config.empty()) {
     // What it says comes first, so that what is given counts.
     const int world = identity ? identity->who.size : options.ranks.value_or(1);
-    options = read_config(options.config, world);
+    options = read_config(config, world);
     set.parse(given);
     options.config.clear();
   }
@@ -170,7 +181,7 @@ int train_as(const arguments& given, const std::optional<rank_identity>& identit
   if (identity) require_reachable_peers(*identity, collectives::mpi_compiled());
   std::optional<int>& group = options.training.shard_group;
   group = chosen_group(options.stage, group, ranks, all_ranks ? std::nullopt : identity);
-  check(options, ranks);
+  check_all(options, ranks, config);
   const std::string chosen = settle_tiers(options, ranks);
   if (!identity) check_swap_space(options, ranks);
   const bool speaks = !starter && (!identity || identity->who.rank == 0);

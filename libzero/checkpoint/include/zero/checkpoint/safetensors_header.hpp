@@ -44,6 +44,10 @@ inline constexpr std::size_t safetensors_tensor_limit = 1'000'000;  // in a file
                                                                       std::uint64_t body,
                                                                       const std::string& path);
 
+// The same of a header alone, whose tensors may not have been fetched: their end is the last one's.
+[[nodiscard]] std::vector<safetensors_entry> parse_safetensors_header(const std::string& json,
+                                                                      const std::string& path);
+
 // The header's text for entries as they are, with `metadata` key-value pairs, padded with spaces
 // to a multiple of 8 bytes. Throws invalid_argument for what would not be read back: names that are
 // no UTF-8, too long or there twice, more than fits.
