@@ -122,7 +122,8 @@ TEST_P(communicator_contract, reduce_scatter_sums_whole_numbers_exactly) {
       for (const dtype out : {type, dtype::fp32}) {
         for (const std::size_t count : counts) {
           for (const write_mode mode : {write_mode::overwrite, write_mode::accumulate}) {
-            for (int variant = first_variant(tried++); variant < variants; variant += each_variant) {
+            for (int variant = first_variant(tried++); variant < variants;
+                 variant += each_variant) {
               check(type, out, count, mode, variant);
             }
           }
