@@ -296,6 +296,9 @@ TEST_F(PlanFiles, CeilingsOfSomethingElseAreRefused) {
   lacking["device"] = "cuda";
   write("lacking.json", lacking.dump());
   expect_refused(zero("plan", on_disk), "'cuda' is not accepted with --device cpu");
+  lacking["dtype"] = "fp99";
+  write("lacking.json", lacking.dump());
+  expect_refused(zero("plan", on_disk), "\"dtype\": 'fp99' is not accepted; expected fp32, bf16");
 }
 
 // Bytes of the largest model there may be are not cut off at 64 bits.

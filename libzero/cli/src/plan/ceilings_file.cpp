@@ -3,10 +3,12 @@
 #include "json_file.hpp"
 #include "machine.hpp"
 
+#include <zero/base/dtype.hpp>
 #include <zero/base/error.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -82,6 +84,12 @@ machine_record parse_ceilings(const json& whole, const std::string& where) {
   r.ranks = static_cast<int>(whole_of(whole, "ranks", where));
   r.device = text_of(whole, "device", where);
   r.dtype = text_of(whole, "dtype", where);
+  const std::array<std::string, 3> computed{name_of(dtype::fp32), name_of(dtype::bf16),
+                                            name_of(dtype::fp16)};
+  if (std::find(computed.begin(), computed.end(), r.dtype) == computed.end()) {
+    throw invalid_argument(fmt::format("{}: \"dtype\": '{}' is not accepted; expected {}", where,
+                                       r.dtype, fmt::join(computed, ", ")));
+  }
   for (const auto& [key, member] : rates) r.measured.*member = rate_of(whole, key, where);
   const json& passes = object_of(whole, "passes", where);
   r.model.channels = static_cast<int>(whole_of(passes, "channels", where));
