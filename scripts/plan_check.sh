@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains what `zero plan` predicts, and compares: 40 configurations by bytes, by seconds of a step
-# after --calibrate, and by what fits around the edges of a budget; and for five budgets the
+# after --calibrate, and by what fits around the edges of a budget; and for six budgets the
 # recommendation with all else that fits, by measurement.
 #   scripts/plan_check.sh [--zero FILE] [--folder FOLDER]
 #                         [--part predictions|feasibility|recommendations [--only NAME]...] OUT

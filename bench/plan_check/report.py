@@ -42,13 +42,13 @@ def budget_cells(found):
     return [found["budget"], found["bytes"], str(len(found["ways"])),
             " ".join(found["recommended"]), f"{found['recommended_seconds'] * 1e3:.1f}",
             " ".join(found["fastest"]), f"{found['fastest_seconds'] * 1e3:.1f}",
-            f"{found['behind'] * 100:+.1f} %"]
+            f"{found['behind'] * 100:+.1f} %", f"{found['recommended_estimate'] * 1e3:.1f}"]
 
 
 def budget_rows(found):
     cells = budget_cells(found)
     return (f"{cells[0]}, {cells[1]}: of {cells[2]} that fit\n  recommended {cells[3]}: {cells[4]} "
-            f"ms\n  fastest     {cells[5]}: {cells[6]} ms; {cells[7]}\n")
+            f"ms, {cells[8]} planned\n  fastest     {cells[5]}: {cells[6]} ms; {cells[7]}\n")
 
 
 def read_all(out, kind):
@@ -107,6 +107,6 @@ def page(whole):
                   rows)
     if whole["recommendations"]:
         text += "\n" + table(["budget", "bytes a rank", "fit", "recommended", "ms", "fastest",
-                              "ms", "behind"],
+                              "ms", "behind", "planned ms"],
                              [budget_cells(found) for found in whole["recommendations"]])
     return text

@@ -142,6 +142,16 @@ TEST_F(PlanFiles, ASafetensorsFileIsThatModel) {
   std::ifstream(at("model.safetensors")).read(reinterpret_cast<char*>(&header), sizeof header);
   std::filesystem::resize_file(at("model.safetensors"), header + sizeof header);
   EXPECT_EQ(planned(file).at("runs"), from.at("runs"));
+  // What is not all of it says so, and so do numbers that leave something out.
+  EXPECT_EQ(from.at("activations"), "left out");
+  const ran whole = zero("plan", file);
+  EXPECT_EQ(whole.errors, "");
+  EXPECT_NE(whole.output.find("Activations are not known"), std::string::npos) << whole.output;
+  EXPECT_EQ(planned(named).at("activations"), "planned");
+  fs::copy_file(at("model.safetensors"), at("model-00002-of-00004.safetensors"));
+  const ran part = zero("plan", {"--model-file", at("model-00002-of-00004.safetensors")});
+  EXPECT_EQ(part.exit_code, 0) << part.errors;
+  EXPECT_NE(part.errors.find("is one file of 4: "), std::string::npos) << part.errors;
   std::filesystem::resize_file(at("model.safetensors"), header + sizeof header - 1);
   expect_refused(zero("plan", file), "--model-file '" + at("model.safetensors") + "'");
   std::ofstream(at("model.safetensors"), std::ios::in) << "broken";
@@ -281,6 +291,11 @@ TEST_F(PlanFiles, CeilingsOfSomethingElseAreRefused) {
   EXPECT_NE(differs.errors.find("are of fp32 with 2 ranks: seconds of bf16 with 2 ranks"),
             std::string::npos)
       << differs.errors;
+  const ran wider = zero("plan", with(as_measured, {"--sequence", "32"}));
+  EXPECT_EQ(wider.exit_code, 0);
+  EXPECT_NE(wider.errors.find("has passes of 256 channels, 4 heads and 64 tokens, not of 256, 4"),
+            std::string::npos)
+      << wider.errors;
   // A rate that was not measured is not one of which nothing is faster.
   json lacking = other;
   lacking["disk_read"] = 0;
@@ -316,7 +331,7 @@ TEST_F(PlanFiles, SaysWhyWhatFitsIsNotRecommended) {
 // What is recommended for a budget runs inside it, and the bytes are those of the plan.
 TEST_F(PlanFiles, ARecommendationIsTrained) {
   write("text", std::string(5000, 'b'));
-  for (const char* budget : {"40MiB", "24MiB", "21MiB"}) {
+  for (const char* budget : {"40MiB", "30MiB", "27MiB", "24MiB", "21MiB"}) {
     const words common{"--model", "gpt-3m", "--ranks", "2", "--nvme-path", folder_.string()};
     words plan = common;
     plan.insert(plan.end(), {"--dtype", "bf16", "--batch", "4", "--memory-budget", budget,
@@ -340,6 +355,9 @@ TEST_F(PlanFiles, ARecommendationIsTrained) {
     for (const char* same : {"policy", "offload_optimizer", "offload_gradients",
                              "offload_parameters", "offload_ratio", "accumulate"}) {
       EXPECT_EQ(run.at(same), recommended.at(same)) << budget << " " << same;
+    }
+    for (const json& rank : run.at("memory")) {
+      EXPECT_EQ(rank.at("measured").at("peak"), recommended.at("peak")) << budget;
     }
     // What is given beside it counts.
     train.insert(train.end(), {"--dtype", "fp32", "--memory-budget", "1GiB"});

@@ -375,17 +375,20 @@ TEST(Plan, TellsTheWaysItChoseFrom) {
   std::vector<std::string> seen;
   for (const json& way : recommended.at("ways")) {
     json place = way;
-    for (const char* said : {"estimate", "fits"}) place.erase(said);
+    for (const char* said : {"estimate", "fits", "waits_for_cells"}) place.erase(said);
     seen.push_back(place.dump());
     if (way.at("policy") != "3") {
       EXPECT_EQ(way.at("prefetch"), 1) << "nothing is gathered";
     }
     if (!way.at("fits").get<bool>()) continue;
     ++fitting;
-    fastest = std::min(fastest, way.at("estimate").get<double>());
+    const double longer = way.at("waits_for_cells").get<bool>() ? 1.25 : 1;
+    fastest = std::min(fastest, longer * way.at("estimate").get<double>());
   }
-  // Stages 0 to 3, in memory or four shares on either tier; stage 3 with 0, 1 and 2 units ahead.
-  EXPECT_EQ(seen.size(), 9U * 3 + 9U * 3);
+  // Stages 0 to 3, in memory or four shares on either tier; stage 3 with 0, 1 and 2 units ahead,
+  // with parameters there or not, which inside a budget may be the same.
+  EXPECT_GE(seen.size(), 9U * 3 + 9U * 3);
+  EXPECT_LE(seen.size(), 10U * 3 + 18U * 3);
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
   EXPECT_GT(fitting, 0U);

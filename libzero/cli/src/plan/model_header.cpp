@@ -75,6 +75,17 @@ std::vector<safetensors_entry> entries_of(const std::string& path) {
   }
 }
 
+// "model-00001-of-00004.safetensors" is not all of the model.
+std::string part_note(const std::string& name) {
+  const std::size_t of = name.rfind("-of-");
+  std::uint64_t files = 0;
+  if (of == std::string::npos) return {};
+  const char* const digits = name.data() + of + 4;
+  const auto [stop, failure] = std::from_chars(digits, name.data() + name.size(), files);
+  if (failure != std::errc{} || stop == digits || files < 2) return {};
+  return fmt::format("is one file of {}: the tensors of the others are not planned", files);
+}
+
 }  // namespace
 
 planned_model read_model_header(const std::string& path, dtype type) {
@@ -92,6 +103,7 @@ planned_model read_model_header(const std::string& path, dtype type) {
   }
   planned_model model;
   model.name = std::filesystem::path(path).filename().string();
+  model.note = part_note(model.name);
   for (auto& [at, unit] : units) {
     // Embeddings are looked up; all else multiplies.
     double matrices = 0;

@@ -79,8 +79,20 @@ void require_rates(const planner_options& o, const machine_record& record) {
 }
 
 // Rates depend on how many share the machine and on what is multiplied.
-void say_what_differs(const planner_options& o, const machine_record& record) {
+void say_what_differs(const planner_options& o, const planned_model& model,
+                      const machine_record& record) {
   const char* const type = name_of(o.run.training.dtype);
+  const int length = batch_of_rank(o, model).length;
+  const bool same = model.gpt && record.model.channels == model.gpt->channels &&
+                    record.model.heads == model.gpt->heads && record.batch.length == length;
+  if (model.gpt && !same && record.device == "cpu" && !o.flops) {
+    say(
+        fmt::format("zero plan: --ceilings '{}' has passes of {} channels, {} heads and {} tokens, "
+                    "not of {}, {} and {}: what they take is told by the rate of products, and is "
+                    "longer\n",
+                    o.ceilings, record.model.channels, record.model.heads, record.batch.length,
+                    model.gpt->channels, model.gpt->heads, length));
+  }
   if (record.ranks == o.ranks && record.dtype == type) return;
   const auto ranks = [](int count) {
     return fmt::format("{} rank{}", count, count == 1 ? "" : "s");
@@ -97,7 +109,7 @@ std::optional<machine_record> find_record(const planner_options& o, const planne
     if (o.ceilings.empty()) return std::nullopt;
     machine_record record = read_ceilings(o.ceilings);
     require_rates(o, record);
-    say_what_differs(o, record);
+    say_what_differs(o, model, record);
     return record;
   }
   require_no_launcher("plan");
@@ -127,6 +139,9 @@ int run_plan(const arguments& given) {
     return measure_as_rank(options, model, *starter);
   }
   if (!options.recommend.empty()) check_output("--recommend", options.recommend);
+  if (!model.note.empty()) {
+    say(fmt::format("zero plan: --model-file '{}' {}\n", options.model_file, model.note));
+  }
   const plan_ceilings ceilings = ceilings_of(options, find_record(options, model, given));
   finished_plan made{{"zero", "plan"}, &options, &model, &ceilings, {}, {}};
   made.command.insert(made.command.end(), given.begin(), given.end());

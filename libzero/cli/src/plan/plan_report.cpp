@@ -92,6 +92,7 @@ json run_json(const finished_plan& plan, const planned_run& run) {
   line["tokens_per_second"] =
       run.step.estimate > 0 ? json(static_cast<double>(run.tokens) / run.step.estimate) : json();
   line["fits"] = run.fits();
+  line["waits_for_cells"] = run.waits_for_cells();
   line["shortages"] = json::array();
   for (const shortage& s : run.shortages) {
     line["shortages"].push_back({{"of", s.of}, {"asked", s.asked}, {"available", s.available}});
@@ -141,6 +142,33 @@ std::string table_row(const finished_plan& plan, const planned_run& run) {
   return row + "\n";
 }
 
+bool leaves_activations_out(const finished_plan& plan) {
+  return std::any_of(plan.runs.begin(), plan.runs.end(),
+                     [](const planned_run& run) { return !run.activations.has_value(); });
+}
+
+// What the numbers above leave out.
+std::string caveats(const finished_plan& plan) {
+  if (plan.model->opaque) {
+    return "Without dimensions the model cannot be seen into: state is exact; buffers, staging in\n"
+           "host memory and activations are left out, and what fits must have room for them too.\n";
+  }
+  std::string text;
+  if (leaves_activations_out(plan)) {
+    text +=
+        "Activations are not known of other models than zero train's, nor on a GPU: they are left\n"
+        "out, and what fits must have room for them too.\n";
+  }
+  const bool waits = std::any_of(plan.runs.begin(), plan.runs.end(),
+                                 [](const planned_run& run) { return run.waits_for_cells(); });
+  if (waits) {
+    text +=
+        "Inside --memory-budget some go in small cells that wait for each other; their times are\n"
+        "too short by that.\n";
+  }
+  return text;
+}
+
 bool any_fits(const finished_plan& plan) {
   return std::any_of(plan.runs.begin(), plan.runs.end(),
                      [](const planned_run& run) { return run.fits(); });
@@ -164,6 +192,7 @@ json plan_json(const finished_plan& plan) {
       {"limits", limits_json(o)},
       {"ceilings", describe(*plan.ceilings)},
       {"transients", plan.model->opaque ? "left out" : "planned"},
+      {"activations", leaves_activations_out(plan) ? "left out" : "planned"},
       {"runs", json::array()}};
   for (const planned_run& run : plan.runs) report["runs"].push_back(run_json(plan, run));
   report["recommendation"] = nullptr;
@@ -183,11 +212,7 @@ std::string plan_table(const finished_plan& plan) {
   }
   text += fmt::format("  {:<15} {}\n", "bound by", "fits");
   for (const planned_run& run : plan.runs) text += table_row(plan, run);
-  if (plan.model->opaque) {
-    text +=
-        "Without dimensions the model cannot be seen into: state is exact; buffers, staging in\n"
-        "host memory and activations are left out, and what fits must have room for them too.\n";
-  }
+  text += caveats(plan);
   text += fmt::format("Times {}.\n", plan.ceilings->source);
   text += plan.recommended
               ? fmt::format("Recommended: {}; {}.\n", name_of(plan.recommended->run, o.ranks),

@@ -31,6 +31,7 @@ struct planned_model {
   // Nothing: cannot be seen into, so that what passes through memory is not known.
   bool opaque = false;
   std::optional<trainer::gpt_config> gpt;  // that `zero train` trains
+  std::string note;                        // what the user should know of it, or nothing
 };
 
 // The model that is meant. Throws invalid_argument, naming the option, for one that cannot be.

@@ -152,6 +152,16 @@ void compare(planned_run& run, const planner_options& o, bool opaque) {
 
 }  // namespace
 
+bool planned_run::waits_for_cells() const noexcept {
+  if (!options.settled) return false;
+  const partition::tiering usual;
+  const bool passes =
+      tiers_of(options).parameters != partition::tier::device ||
+      tiers_of(options).gradients.value_or(partition::tier::device) != partition::tier::device;
+  const std::uint64_t least = passes ? usual.cell_elements : usual.cell_elements / 2;
+  return options.settled->depth < usual.depth || options.settled->cell_elements < least;
+}
+
 measured_batch batch_of_rank(const planner_options& o, const planned_model& model) {
   return {most_sequences(o.run.training, o.ranks), sequence_of(model, o.run.training)};
 }
@@ -190,12 +200,28 @@ planned_run plan_fitted(const planner_options& o, const planned_model& model,
                         const plan_ceilings& ceilings, const train_options& options) {
   planned_run run = plan_run(o, model, ceilings, options);
   if (run.fits() || !o.run.memory_budget || model.opaque) return run;
+  // A configuration cannot say that parameters are to stay, only that they are to go.
+  partition::free_tiers may;
+  may.parameters = lowest_tier(options, o.ranks) != offload_tier::none &&
+                   options.offload_parameters.value_or(offload_tier::none) == offload_tier::none;
   const partition::fitted found = sharded_optimizer::fit(
-      model.spec, engine_of(options, model), o.ranks, {}, *o.run.memory_budget, place_of(options));
+      model.spec, engine_of(options, model), o.ranks, may, *o.run.memory_budget, place_of(options));
   if (!found.fits) return run;
   train_options smaller = options;
-  smaller.settled = found.tiers;
+  take_tiers(smaller, found.tiers, o.ranks);
   return plan_run(o, model, ceilings, smaller);
+}
+
+std::optional<train_options> chosen_tiers(const planner_options& o, const planned_model& model,
+                                          const train_options& options) {
+  if (!o.run.memory_budget || model.opaque) return std::nullopt;
+  const partition::fitted found = sharded_optimizer::fit(
+      model.spec, engine_of(options, model), o.ranks, partition::free_tiers{true, true, true, true},
+      *o.run.memory_budget, place_of(options));
+  if (!found.fits) return std::nullopt;
+  train_options chosen = options;
+  take_tiers(chosen, found.tiers, o.ranks);
+  return chosen;
 }
 
 std::vector<planned_run> plan_runs(const planner_options& o, const planned_model& model,
@@ -207,6 +233,7 @@ std::vector<planned_run> plan_runs(const planner_options& o, const planned_model
       options.stage = stage;
       offload_all(options, offload, o.ranks);
       check_offload(options, o.ranks);
+      settle_gradients(options, o.ranks);
       runs.push_back(plan_fitted(o, model, ceilings, options));
     }
   }

@@ -46,6 +46,9 @@ struct planned_run {
   std::vector<shortage> shortages;
 
   [[nodiscard]] bool fits() const noexcept { return shortages.empty(); }
+  // Cells are so small, or so few are under way, that they wait for each other, which step leaves
+  // out: measured on disks, an update may go in half the usual cells, what passes need may not.
+  [[nodiscard]] bool waits_for_cells() const noexcept;
 };
 
 // Sequences that the rank and micro-batch with most of them computes, and tokens of each.
@@ -59,6 +62,12 @@ struct planned_run {
 // way, as `zero train` would then have it, if that does.
 [[nodiscard]] planned_run plan_fitted(const planner_options& o, const planned_model& model,
                                       const plan_ceilings& ceilings, const train_options& options);
+
+// `options` with what `zero train` would have rest where if --memory-budget alone said it, or
+// nothing: then none fits, or there is no budget, or the model cannot be seen into.
+[[nodiscard]] std::optional<train_options> chosen_tiers(const planner_options& o,
+                                                        const planned_model& model,
+                                                        const train_options& options);
 
 // Every stage with every offload that are asked for, in that order.
 [[nodiscard]] std::vector<planned_run> plan_runs(const planner_options& o,

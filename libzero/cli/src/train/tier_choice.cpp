@@ -124,6 +124,19 @@ void offload_all(train_options& o, offload_tier where, int ranks) {
   if (partition::parameters_may_leave(policy_of(o, ranks))) o.offload_parameters = where;
 }
 
+void settle_gradients(train_options& o, int ranks) {
+  o.offload_gradients = offload_of(partition::gradient_tier(tiers_of(o), policy_of(o, ranks)));
+}
+
+void take_tiers(train_options& o, const partition::tiering& tiers, int ranks) {
+  o.settled = tiers;
+  o.offload_optimizer = offload_of(tiers.optimizer);
+  o.offload_gradients = offload_of(partition::gradient_tier(tiers, policy_of(o, ranks)));
+  o.offload_parameters = offload_of(tiers.parameters);
+  o.offload_ratio.reset();
+  if (is_off(o.offload_optimizer)) o.offload_ratio = tiers.optimizer_ratio;
+}
+
 void check_nvme_path(const std::string& path) {
   try {
     const offload::swap_file empty(path);
@@ -155,12 +168,7 @@ std::string settle_tiers(train_options& o, int ranks) {
   if (o.memory_budget) {
     const partition::fitted found = fit_in(o, ranks, *o.memory_budget);
     const tier gradients = partition::gradient_tier(found.tiers, policy);
-    o.settled = found.tiers;
-    o.offload_optimizer = offload_of(found.tiers.optimizer);
-    o.offload_gradients = offload_of(gradients);
-    o.offload_parameters = offload_of(found.tiers.parameters);
-    o.offload_ratio.reset();
-    if (is_off(o.offload_optimizer)) o.offload_ratio = found.tiers.optimizer_ratio;
+    take_tiers(o, found.tiers, ranks);
     line = fmt::format("{}; {} of {} a rank", describe(found.tiers, gradients),
                        format_bytes(found.bytes), format_bytes(*o.memory_budget));
   }

@@ -24,6 +24,13 @@ void check_offload(const train_options& o, int ranks);
 
 // A run of a comparison: everything that this stage can offload.
 void offload_all(train_options& o, offload_tier where, int ranks);
+
+// Says of gradients what otherwise follows from where the rest is, so that no budget moves them.
+void settle_gradients(train_options& o, int ranks);
+
+// As the tiers are, which these options may have settled on.
+void take_tiers(train_options& o, const partition::tiering& tiers, int ranks);
+
 // Throws invalid_argument, naming the option, for a folder that swap files cannot lie in. Leaves
 // nothing there.
 void check_nvme_path(const std::string& path);
