@@ -341,6 +341,9 @@ TEST_F(PlanFiles, ARecommendationIsTrained) {
     ASSERT_FALSE(recommended.is_null()) << budget;
     EXPECT_NE(recommended.at("reason"), "");
     EXPECT_EQ(read("config.json"), recommended.at("config"));
+    EXPECT_EQ(recommended.at("config").at("libzero").at("offload_gradients"),
+              recommended.at("offload_gradients"))
+        << "left open, a budget would move them";
     words train = common;
     train.insert(train.end(), {"--text", at("text"), "--steps", "1", "--config", at("config.json"),
                                "--json", at("run.json")});

@@ -12,9 +12,6 @@
 
 namespace zero::collectives {
 
-// Makes something as large as may come to be needed by each of `ranks` in one process: of as many
-// bytes as there is memory, or half of what RLIMIT_AS leaves, or where there are not so many
-// addresses of half as many, until it is less than will usually do. `make` throws out_of_memory.
 class memory_file {
  public:
   // Throws io_error, or out_of_memory where there are not enough addresses.
